@@ -43,6 +43,8 @@ class Metric:
         Chance of a value at least as good without any relation between data and target.
     n
         Samples behind the value.
+    n_null
+        Refits behind p.
     """
 
     target: str
@@ -55,6 +57,7 @@ class Metric:
     high: float | None = None
     p: float | None = None
     n: int | None = None
+    n_null: int | None = None
 
 
 class RunFolder:

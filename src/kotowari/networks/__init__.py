@@ -1,1 +1,18 @@
-"""."""
+"""Backbones: plain modules that know nothing of the rest of the house."""
+
+from kotowari.networks.heads import AverageHead, LocatedHead
+from kotowari.networks.pairs import PairedHead
+from kotowari.networks.residual import ResidualNetwork
+from kotowari.networks.scaling import InputScaling
+from kotowari.networks.squeeze import SqueezeNetwork
+from kotowari.networks.two_branch import TwoBranchNetwork
+
+__all__ = [
+    "AverageHead",
+    "InputScaling",
+    "LocatedHead",
+    "PairedHead",
+    "ResidualNetwork",
+    "SqueezeNetwork",
+    "TwoBranchNetwork",
+]
