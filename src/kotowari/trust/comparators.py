@@ -1,0 +1,242 @@
+"""The methods a user would otherwise take, on the same folds and scored the same way."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.utils.validation import has_fit_parameter
+
+from kotowari.core.errors import DesignError, InputError
+from kotowari.core.jobs import Arrays, map_jobs
+from kotowari.core.progress import Advance
+from kotowari.core.runfolder import Metric, Role
+from kotowari.trust import scores
+from kotowari.trust.folds import Fold
+from kotowari.trust.intervals import bootstrap_interval
+
+__all__ = ["OutOfFold", "cross_validate", "fit_predict", "score_table"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What one model said of rows it had not learned from, fold after fold.
+
+    Parameters
+    ----------
+    rows, fold
+        Row number and number of the fold of each prediction, shape ``(prediction,)``; with repeated folds a row comes
+        several times.
+    prediction
+        Class labels or values, shape ``(prediction,)``.
+    classes
+        Class labels in order, shape ``(class,)``; None for a regression.
+    probability, margin
+        Shape ``(prediction, class)``; None where the model offers none. A margin ranks samples but is no probability.
+    """
+
+    rows: npt.NDArray[np.intp]
+    fold: npt.NDArray[np.intp]
+    prediction: Array
+    classes: Array | None = None
+    probability: npt.NDArray[np.float64] | None = None
+    margin: npt.NDArray[np.float64] | None = None
+
+
+def cross_validate(
+    models: Mapping[str, Any],
+    X: Any,
+    y: npt.ArrayLike,
+    folds: Sequence[Fold],
+    *,
+    groups: npt.ArrayLike | None = None,
+    shards: Path | None = None,
+    workers: int = 1,
+    advance: Advance | None = None,
+) -> dict[str, OutOfFold]:
+    """Fit a clone of every model on the training rows of every fold, and predict the rows kept aside.
+
+    Whatever learns (scaling, feature choice, tuning) must be part of the model, such as a pipeline.
+
+    Parameters
+    ----------
+    models
+        Name to unfitted scikit-learn classifier or regressor; all of one kind.
+    X
+        Array or DataFrame, ``(sample, ...)``.
+    y
+        Shape ``(sample,)``.
+    folds
+        From :func:`grouped_folds`.
+    groups
+        Shape ``(sample,)``; handed to models whose ``fit`` takes groups, and to searches over settings.
+    shards
+        Folder that keeps finished fits, so that a stopped run goes on; None keeps nothing and runs in this process.
+    workers
+        Processes; needs ``shards``.
+    advance
+        Called once a finished fit.
+
+    Raises
+    ------
+    DesignError
+        When the training part of a fold lacks a class.
+    """
+    if workers > 1 and shards is None:
+        raise InputError("cross_validate: more than one worker needs a folder for shards.")
+    target = np.asarray(y)
+    owners = None if groups is None else np.asarray(groups)
+    jobs = {
+        f"{name}-fold-{k}": (model, X, target, fold, owners)
+        for name, model in models.items()
+        for k, fold in enumerate(folds)
+    }
+    tick = advance or _silent
+    if shards is None:
+        results = {}
+        for key, arguments in jobs.items():
+            results[key] = fit_predict(*arguments)
+            tick()
+    else:
+        results = map_jobs(fit_predict, jobs, shards=shards, workers=workers, advance=tick)
+    rows = np.concatenate([fold.test for fold in folds])
+    number = np.concatenate([np.full(len(fold.test), k, dtype=np.intp) for k, fold in enumerate(folds)])
+    return {
+        name: _joined([results[f"{name}-fold-{k}"] for k in range(len(folds))], rows, number, target, model)
+        for name, model in models.items()
+    }
+
+
+def fit_predict(model: Any, X: Any, y: Array, fold: Fold, groups: Array | None = None) -> Arrays:
+    """Fit a clone of ``model`` on the training rows and return what it says of the test rows.
+
+    Returns
+    -------
+    dict of arrays
+        ``prediction`` (values, or positions in ``np.unique(y)``), and ``probability`` or ``margin`` where offered.
+    """
+    fresh = clone(model)
+    extra = {"groups": groups[fold.train]} if groups is not None and _takes_groups(fresh) else {}
+    if not is_classifier(fresh):
+        fresh.fit(_rows(X, fold.train), y[fold.train], **extra)
+        return {"prediction": np.asarray(fresh.predict(_rows(X, fold.test)), dtype=np.float64)}
+    classes, codes = np.unique(y, return_inverse=True)
+    missing = set(range(len(classes))) - set(codes[fold.train].tolist())
+    if missing:
+        raise DesignError(
+            f"The training part of a fold has no sample of the class {classes[min(missing)]!s}. Make the folds anew, "
+            "stratified by class."
+        )
+    fresh.fit(_rows(X, fold.train), y[fold.train], **extra)
+    held = _rows(X, fold.test)
+    said: Arrays = {"prediction": np.searchsorted(classes, fresh.predict(held))}
+    if hasattr(fresh, "predict_proba"):
+        said["probability"] = np.asarray(fresh.predict_proba(held), dtype=np.float64)
+    elif hasattr(fresh, "decision_function"):
+        margin = np.asarray(fresh.decision_function(held), dtype=np.float64)
+        said["margin"] = np.column_stack([-margin, margin]) if margin.ndim == 1 else margin
+    return said
+
+
+def score_table(
+    y: npt.ArrayLike,
+    predictions: Mapping[str, OutOfFold],
+    *,
+    target: str,
+    roles: Mapping[str, Role],
+    groups: npt.ArrayLike | None = None,
+    n_draws: int = 2000,
+    random_state: int,
+) -> list[Metric]:
+    """Score every model over all folds, with 95 % bootstrap intervals over groups.
+
+    Classification: accuracy, balanced accuracy, macro F1, log loss, AUC (one against the rest beyond two classes).
+    Regression: R2, MAE, Spearman. A score that the model cannot give (log loss without probabilities) stands with the
+    value None. Predictions of all folds are pooled, so AUC also compares scores of different fits. The interval speaks
+    of other subjects, not of other training runs.
+
+    Parameters
+    ----------
+    y
+        Shape ``(sample,)``.
+    predictions
+        From :func:`cross_validate`.
+    target
+        What was predicted, in a word.
+    roles
+        Model to the reason why it stands in the table.
+    groups
+        Shape ``(sample,)``; None makes every sample its own group.
+    n_draws, random_state
+        As in :func:`bootstrap_interval`; all models share the seed, so the same groups are drawn for each.
+    """
+    truth = np.asarray(y)
+    owners = np.arange(len(truth)) if groups is None else np.asarray(groups)
+    table = []
+    for name, said in predictions.items():
+        for metric, statistic, arrays in _scorers(truth, said):
+            value = low = high = None
+            if statistic is not None:
+                interval = bootstrap_interval(
+                    statistic, *arrays, groups=owners[said.rows], n_draws=n_draws, random_state=random_state
+                )
+                value, low, high = (_number(end) for end in (interval.value, interval.low, interval.high))
+            n = len(np.unique(said.rows))
+            table.append(Metric(target, metric, name, roles[name], value, low=low, high=high, n=n))
+    return table
+
+
+Scorer = tuple[str, Callable[..., float] | None, tuple[Array, ...]]
+
+
+def _scorers(truth: Array, said: OutOfFold) -> list[Scorer]:
+    if said.classes is None:
+        values = (truth[said.rows].astype(np.float64), said.prediction)
+        return [
+            ("R2", scores.r2, values),
+            ("MAE", scores.mean_absolute_error, values),
+            ("Spearman", scores.spearman, values),
+        ]
+    codes = np.searchsorted(said.classes, truth[said.rows])
+    hard = (codes, np.searchsorted(said.classes, said.prediction))
+    ranking = said.margin if said.probability is None else said.probability
+    return [
+        ("accuracy", scores.accuracy, hard),
+        ("balanced accuracy", scores.balanced_accuracy, hard),
+        ("macro F1", scores.macro_f1, hard),
+        ("log loss", *((None, ()) if said.probability is None else (scores.log_loss, (codes, said.probability)))),
+        ("AUC", *((None, ()) if ranking is None else (scores.auroc, (codes, ranking)))),
+    ]
+
+
+def _joined(
+    parts: Sequence[Arrays], rows: npt.NDArray[np.intp], fold: npt.NDArray[np.intp], y: Array, model: Any
+) -> OutOfFold:
+    prediction = np.concatenate([part["prediction"] for part in parts])
+    if not is_classifier(model):
+        return OutOfFold(rows, fold, prediction)
+    classes = np.unique(y)
+    soft = {key: np.concatenate([part[key] for part in parts]) for key in ("probability", "margin") if key in parts[0]}
+    return OutOfFold(rows, fold, classes[prediction], classes, **soft)
+
+
+def _rows(X: Any, rows: npt.NDArray[np.intp]) -> Any:
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
+def _takes_groups(model: Any) -> bool:
+    return isinstance(model, GridSearchCV | RandomizedSearchCV) or has_fit_parameter(model, "groups")
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _silent(units: int = 1) -> None:
+    del units
