@@ -46,10 +46,10 @@ def metric_rows(rng):
     rows = []
     for model, role, auc, half, balanced, loss in MODELS:
         p = 1 / (REFITS + 1) if role == "ours" else None
-        n = REFITS if role == "chance" else 90
+        n, n_null = 90, None if p is None else REFITS
         ends = {"low": auc - half, "high": min(auc + 0.9 * half, 1.0)}
-        rows.append(Metric("MSI status", "auc", model, role, auc, p=p, n=n, **ends))
-        rows.append(Metric("MSI status", "balanced_accuracy", model, role, balanced, p=p, n=n))
+        rows.append(Metric("MSI status", "auc", model, role, auc, p=p, n=n, n_null=n_null, **ends))
+        rows.append(Metric("MSI status", "balanced_accuracy", model, role, balanced, p=p, n=n, n_null=n_null))
         rows.append(Metric("MSI status", "log_loss", model, role, loss, n=n))
         if role != "chance":
             folds = np.clip(auc + 0.05 * rng.standard_normal(5), 0, 1)

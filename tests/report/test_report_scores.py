@@ -15,11 +15,11 @@ def row(model, role, value, **more):
 
 
 SHUFFLED = [
-    row("labels", "chance", 0.5, n=20),
+    row("labels", "chance", 0.5, n=90),
     row("forest", "comparator", 0.80),
     row("untrained net", "untrained", 0.6),
     row("elastic net", "comparator", 0.85),
-    row("net", "ours", 0.84, p=1 / 21, n=90),
+    row("net", "ours", 0.84, p=1 / 21, n=90, n_null=20),
     row("pixels", "trivial null", 0.83),
     row("broken", "comparator", None),
 ]
@@ -58,7 +58,7 @@ def test_p_is_printed_with_the_refits_behind_it():
     assert group.floors == ("With 20 refits p cannot fall below 0.048.",)
 
 
-def test_a_count_that_cannot_have_given_p_is_not_called_refits():
+def test_without_a_count_of_refits_p_stands_alone():
     (group,) = score_groups([row("net", "ours", 0.84, p=1 / 21), row("labels", "chance", 0.5, n=90)])
     assert group.rows[0].p == "0.048"
     assert group.refits == ()

@@ -29,7 +29,7 @@ _HOMES = {
     "require_unique": "checks",
     "run_stages": "stages",
 }
-__all__ = sorted(_HOMES)
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:  # lazy: a command that only prints help must not pay for numpy

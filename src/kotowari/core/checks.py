@@ -25,8 +25,9 @@ def require_extra(module: str, *, extra: str, by: str) -> ModuleType:
     try:
         return import_module(module)
     except ImportError as error:
+        library = module.partition(".")[0]
         raise MissingExtraError(
-            f"{by} needs {module.partition('.')[0]}, which is not installed. Install it: pip install 'kotowari[{extra}]'"
+            f"{by} needs {library}, which is not installed. Install it: pip install 'kotowari[{extra}]'"
         ) from error
 
 

@@ -1,6 +1,5 @@
 """What a result rests on: scored parts, a map, and the tests that the reason passed or failed."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kotowari.core.errors import InputError, ShapeError
-from kotowari.core.files import write_bytes, write_json
+from kotowari.core.files import read_json, write_bytes, write_json
 
 __all__ = ["Check", "Evidence", "Frame", "Verdict"]
 
@@ -153,14 +152,17 @@ class Evidence:
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         write_bytes(folder / f"{name}.npz", buffer.getvalue())
         words = {key: getattr(self, key) for key in ("target", "method", "reference", "derived_from")}
-        checks = [asdict(check) | {"value": _json_number(check.value)} for check in self.checks]
+        checks = [
+            asdict(check) | {"value": _json_number(check.value), "threshold": _json_number(check.threshold)}
+            for check in self.checks
+        ]
         frame = asdict(self.frame) if self.frame else None
         write_json(folder / f"{name}.json", {"schema": 1, **words, "checks": checks, "frame": frame})
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Evidence":
-        """Read back what :meth:`save` wrote."""
-        words = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        """Read back what :meth:`save` wrote; a number of a check that was not finite comes back as None."""
+        words = read_json(folder / f"{name}.json")
         with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
             parts = {key.removeprefix("part_"): arrays[key] for key in arrays.files if key.startswith("part_")}
             map_ = arrays["map"] if "map" in arrays.files else None

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from kotowari.core.files import write_bytes
 from kotowari.core.progress import Advance
 
-__all__ = ["Arrays", "map_jobs"]
+__all__ = ["Arrays", "load_arrays", "map_jobs", "pack_arrays"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -43,14 +43,15 @@ def map_jobs(
     advance
         Called once a finished job.
     """
-    done = {key: _load(shards / f"{key}.npz") for key in jobs if (shards / f"{key}.npz").is_file()}
+    done = {key: load_arrays(shards / f"{key}.npz") for key in jobs if (shards / f"{key}.npz").is_file()}
     advance(len(done))
     waiting = [key for key in jobs if key not in done]
     # loky neither forks a process with threads in it nor runs the caller's script again
     pool = joblib.Parallel(n_jobs=min(workers, max(len(waiting), 1)), backend="loky", return_as="generator_unordered")
     for key, result in pool(joblib.delayed(_keyed)(key, function, jobs[key]) for key in waiting):
-        _save(shards / f"{key}.npz", result)
-        done[key] = result
+        write_bytes(shards / f"{key}.npz", pack_arrays(result))
+        # read back, so that a fresh result has the memory layout, and its sums the last bit, of a resumed one
+        done[key] = load_arrays(shards / f"{key}.npz")
         advance(1)
     return {key: done[key] for key in jobs}
 
@@ -59,12 +60,14 @@ def _keyed(key: str, function: Callable[..., Arrays], arguments: tuple[Any, ...]
     return key, function(*arguments)
 
 
-def _save(path: Path, arrays: Arrays) -> None:
+def pack_arrays(arrays: Arrays) -> bytes:
+    """Return the bytes of an npz file without pickles."""
     buffer = BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def _load(path: Path) -> Arrays:
+def load_arrays(path: Path) -> Arrays:
+    """Read an npz file without pickles."""
     with np.load(path, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}

@@ -12,9 +12,10 @@ _QUIET_SECONDS = 20.0
 
 
 class Advance(Protocol):
-    """Call it when a unit of work is done."""
+    """What a job calls when a unit of work is done."""
 
-    def __call__(self, units: int = 1) -> None: ...
+    def __call__(self, units: int = 1) -> None:
+        """Count ``units`` more as done."""
 
 
 class Progress:
@@ -55,9 +56,11 @@ class _PlainLines:
         sys.stderr.write(f"{title} ...\n")
 
     def __call__(self, units: int = 1) -> None:
-        self._done += units
+        before, self._done = self._done, self._done + units
         now = time.monotonic()
-        if now - self._last < _QUIET_SECONDS or self._done >= self._total:
+        if before < self._total <= self._done:
+            sys.stderr.write(f"{self._title}: done in {_clock(now - self._begin)}\n")
+        if now - self._last < _QUIET_SECONDS or not 0 < self._done < self._total:
             return
         self._last = now
         left = (now - self._begin) / self._done * (self._total - self._done)

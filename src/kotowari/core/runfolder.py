@@ -78,12 +78,7 @@ class RunFolder:
         self.path = Path(path)
         if not (self.path / "run.json").is_file():
             raise RunFolderError(f"{self.path}: is not a run folder (it has no run.json). Name the folder of a run.")
-        self.record: dict[str, Any] = read_json(self.path / "run.json")
-        if self.record.get("schema") != SCHEMA:
-            raise RunFolderError(
-                f"{self.path / 'run.json'}: schema {self.record.get('schema')} cannot be read by this version, "
-                f"which knows schema {SCHEMA}."
-            )
+        self.record: dict[str, Any] = _read_record(self.path / "run.json")
 
     @classmethod
     def create(
@@ -118,12 +113,16 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one process; the system frees it when that process ends, however it ends."""
+        """Hold the folder for one process; the system frees it when that process ends, however it ends.
+
+        The record is read anew, since another process may have gone on with the run before the lock was had.
+        """
         with (self.path / ".lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise RunFolderError(f"{self.path}: another process works on this run. Wait until it ends.") from error
+            self.record = _read_record(self.path / "run.json")
             yield
 
     def stage_state(self, name: str) -> str:
@@ -144,12 +143,11 @@ class RunFolder:
         InputError
             When a file is not the one that the run began with.
         """
-        known = {entry["name"]: entry for entry in self.record["inputs"]}
-        for entry in inputs:
-            before = known.get(entry["name"])
-            if before is not None and before["sha256"] != entry["sha256"]:
+        known = _by_name(self.record["inputs"])
+        for name, sums in _by_name(inputs).items():
+            if any(now != before for now, before in zip(sums, known.get(name, []), strict=False)):
                 raise InputError(
-                    f"{entry['name']}: is not the file that this run began with (its content has changed). "
+                    f"{name}: is not the file that this run began with (its content has changed). "
                     "Put the old file back, or start a new run."
                 )
         self.record["inputs"] = [dict(entry) for entry in inputs]
@@ -158,8 +156,14 @@ class RunFolder:
     def event(self, kind: str, **facts: Any) -> None:
         """Append one line to ``events.jsonl``."""
         line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "kind": kind, **facts}
-        with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        path = self.path / "events.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise RunFolderError(
+                f"{path}: cannot be written ({error.strerror or error}). Free space or choose another folder."
+            ) from error
 
     def write_metrics(self, stage: str, rows: Sequence[Metric]) -> None:
         """Replace the rows that ``stage`` wrote before, so that a repeated stage does not count twice."""
@@ -190,6 +194,23 @@ def next_run_folder(study: str, parent: Path = Path("runs")) -> Path:
     while (parent / f"{study}-{number}").exists():
         number += 1
     return parent / f"{study}-{number}"
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    record = read_json(path)
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SCHEMA:
+        raise RunFolderError(f"{path}: schema {schema} cannot be read by this version, which knows schema {SCHEMA}.")
+    found: dict[str, Any] = record
+    return found
+
+
+def _by_name(inputs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Fingerprints by file name, in order: files in two folders may share a name."""
+    sums: dict[str, list[str]] = {}
+    for entry in inputs:
+        sums.setdefault(entry["name"], []).append(entry["sha256"])
+    return sums
 
 
 def _versions() -> dict[str, str]:

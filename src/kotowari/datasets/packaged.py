@@ -1,6 +1,7 @@
 """The data sets that the package carries; ORIGIN.md and the licences stand beside each."""
 
 from importlib.resources import as_file, files
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,19 @@ import pandas as pd
 from kotowari.datasets.dataset import Dataset
 from kotowari.formats.gmt import GeneSets, read_gmt
 
-__all__ = ["load_reactome", "load_tcga_colorectal"]
+__all__ = ["load_reactome", "load_tcga_colorectal", "packaged_files"]
 
 _HOME = "kotowari.datasets"
 _LABELS = ("msi_status", "site", "gender", "stage")
+
+
+def packaged_files() -> dict[str, Path]:
+    """Return the file behind each data set, by the name that a configuration uses for it."""
+    home = Path(str(files(_HOME)))
+    return {
+        "tcga_colorectal": home / "tcga_colorectal" / "tcga_colorectal.npz",
+        "reactome": home / "reactome" / "reactome_2019-03.gmt.gz",
+    }
 
 
 def load_tcga_colorectal() -> Dataset:

@@ -25,9 +25,14 @@ class PairedHead(nn.Module):
     in_channels, n_outputs, shape
         As in :class:`kotowari.networks.LocatedHead`.
     pairs
-        Indices into the flattened feature maps, shape ``(pair, 2)``; may be empty.
+        Indices into the flattened feature maps, shape ``(pair, 2)``, 0 up to their number; may be empty.
     scales
         :math:`r_{ij}`, shape ``(pair,)``, usually one over the standard deviation of the product.
+
+    Raises
+    ------
+    ShapeError
+        When pairs and scales differ in length, or a pair names a feature that is not there.
 
     Source: the idea of a screened, sparse quadratic term is our own.
     """
@@ -39,10 +44,18 @@ class PairedHead(nn.Module):
         super().__init__()
         if pairs.shape != (len(scales), 2):
             raise ShapeError.mismatch("PairedHead", "pairs", (len(scales), 2), pairs.shape)
+        n_features = in_channels * shape[0] * shape[1]
+        if ((pairs < 0) | (pairs >= n_features)).any():
+            found = f"{int(pairs.min())} to {int(pairs.max())}"
+            raise ShapeError(f"PairedHead: pairs must name features from 0 to {n_features - 1}, got {found}.")
         self.located = LocatedHead(in_channels, n_outputs, shape)
         self.register_buffer("pairs", pairs)
         self.register_buffer("scales", scales)
         self.pair_weight = nn.Parameter(torch.zeros(n_outputs, len(scales)))
+
+    def reset_parameters(self) -> None:
+        """Silence the products, as at birth; the linear part resets itself."""
+        nn.init.zeros_(self.pair_weight)
 
     @property
     def bias(self) -> Tensor:

@@ -24,6 +24,9 @@ class ResidualNetwork(nn.Module):
     the last feature maps hold, beside the convolved ones, all pixels themselves (folded into channels), and the head
     has its own weight everywhere. With the convolutions silenced it is multinomial logistic regression on the pixels.
 
+    There is no normalisation layer: each of them makes the output jump near the mean image, where integrated gradients
+    begin, and two short blocks that start as their shortcuts train without.
+
     Parameters
     ----------
     scaling
@@ -38,8 +41,10 @@ class ResidualNetwork(nn.Module):
         Pixels whose products are offered to the head, as flat indices ``(pair, 2)`` into ``(channel, height, width)``,
         and the scale ``(pair,)`` of each product. None for no products.
 
-    There is no normalisation layer: each of them makes the output jump near the mean image, where integrated gradients
-    begin, and two short blocks that start as their shortcuts train without.
+    Raises
+    ------
+    ShapeError
+        When a pair names a pixel that is not there.
 
     Source: our own arrangement of He et al. 2016, CVPR (residual blocks) and Zhang et al. 2019, ICLR (blocks that start
     at zero in place of normalisation).
@@ -99,7 +104,7 @@ class _Block(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
-        self.second = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.second = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         nn.init.zeros_(self.second.weight)
         self.pool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1, bias=False)
@@ -111,8 +116,9 @@ class _Block(nn.Module):
 
 def _folded_index(flat: Tensor, shape: tuple[int, int, int], cell: int, grid: tuple[int, int]) -> Tensor:
     """Where the pixel ``flat`` of ``shape`` stands after ``pixel_unshuffle``, as a flat index of its output."""
-    if len(flat) and int(flat.max()) >= shape[0] * shape[1] * shape[2]:
-        raise ShapeError(f"ResidualNetwork: pairs name pixel {int(flat.max())}, but images have the shape {shape}.")
+    outside = flat[(flat < 0) | (flat >= shape[0] * shape[1] * shape[2])]
+    if len(outside):
+        raise ShapeError(f"ResidualNetwork: pairs name pixel {int(outside[0])}, but images have the shape {shape}.")
     channel, row, column = flat // (shape[1] * shape[2]), flat // shape[2] % shape[1], flat % shape[2]
     folded = (channel * cell + row % cell) * cell + column % cell
     return (folded * grid[0] + row // cell) * grid[1] + column // cell

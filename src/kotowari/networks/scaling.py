@@ -5,7 +5,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-__all__ = ["InputScaling"]
+from kotowari.core.errors import ShapeError
+
+__all__ = ["InputScaling", "require_sides"]
 
 
 @final
@@ -16,6 +18,11 @@ class InputScaling(nn.Module):
     ----------
     mean, gain
         Shape ``(channel, height, width)``; input units and 1 / input units. A gain of 0 silences a pixel.
+
+    Raises
+    ------
+    ShapeError
+        When mean and gain, or an image and the mean, differ in shape: torch would silently repeat the smaller one.
     """
 
     mean: Tensor
@@ -23,6 +30,8 @@ class InputScaling(nn.Module):
 
     def __init__(self, mean: Tensor, gain: Tensor) -> None:
         super().__init__()
+        if mean.shape != gain.shape:
+            raise ShapeError.mismatch("InputScaling", "gain", mean.shape, gain.shape)
         self.register_buffer("mean", mean)
         self.register_buffer("gain", gain)
 
@@ -33,4 +42,16 @@ class InputScaling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, channel, height, width)`` to the same shape."""
+        if x.shape[1:] != self.mean.shape:
+            raise ShapeError.mismatch("InputScaling", "images", ("batch", *self.mean.shape), x.shape)
         return (x - self.mean) * self.gain
+
+
+def require_sides(network: nn.Module, scaling: InputScaling, least: int) -> None:
+    """Raise :class:`ShapeError` when images have fewer than ``least`` pixels along a side."""
+    height, width = scaling.mean.shape[1:]
+    if min(height, width) < least:
+        raise ShapeError(
+            f"{type(network).__name__}: images need {least} pixels or more a side, got {height} x {width}. "
+            "Choose a larger frame or another network."
+        )

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from kotowari.networks.heads import AverageHead
-from kotowari.networks.scaling import InputScaling
+from kotowari.networks.scaling import InputScaling, require_sides
 
 __all__ = ["SqueezeNetwork"]
+
+_SMALLEST_SIDE = 16
 
 
 @final
@@ -27,11 +29,17 @@ class SqueezeNetwork(nn.Module):
     width
         Channels of the first convolution, a multiple of 4.
 
+    Raises
+    ------
+    ShapeError
+        When the images are smaller.
+
     Source: Iandola et al. 2016, arXiv:1602.07360; fewer modules, and group norm in place of none.
     """
 
     def __init__(self, scaling: InputScaling, n_outputs: int, *, width: int = 16) -> None:
         super().__init__()
+        require_sides(self, scaling, _SMALLEST_SIDE)
         self.body = nn.Sequential(
             scaling,
             nn.Conv2d(scaling.mean.shape[0], width, 3, stride=2, padding=1, bias=False),

@@ -5,7 +5,7 @@ from typing import Literal, final
 from torch import Tensor, nn
 
 from kotowari.networks.heads import LocatedHead
-from kotowari.networks.scaling import InputScaling
+from kotowari.networks.scaling import InputScaling, require_sides
 
 __all__ = ["TwoBranchNetwork"]
 
@@ -32,6 +32,11 @@ class TwoBranchNetwork(nn.Module):
     norm
         ``"batch"`` as published, or ``"group"`` (F must be even).
 
+    Raises
+    ------
+    ShapeError
+        When the images are smaller.
+
     Source: Sharma et al. 2019, Sci. Rep. 9:11399, fig. 2 and the released MATLAB code, version 1.
     """
 
@@ -45,9 +50,10 @@ class TwoBranchNetwork(nn.Module):
         norm: Literal["batch", "group"] = "group",
     ) -> None:
         super().__init__()
+        shrink = 2**_DEPTH  # three maxima between the layers and the average at the end
+        require_sides(self, scaling, shrink)
         channels, height, width = scaling.mean.shape
         self.body = _TwoBranches(scaling, [_branch(channels, filters, kernel, norm) for kernel in kernels])
-        shrink = 2**_DEPTH  # three maxima between the layers and the average at the end
         self.head = LocatedHead(8 * filters, n_outputs, (height // shrink, width // shrink))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,10 +78,13 @@ class _TwoBranches(nn.Module):
 
 def _branch(channels: int, filters: int, kernel: int, norm: Literal["batch", "group"]) -> nn.Sequential:
     layers: list[nn.Module] = []
+    before, after = (kernel - 1) // 2, kernel // 2
     for depth in range(_DEPTH):
         out = filters * 2**depth
+        if before != after:  # an even kernel: torch pads it too, with a warning at every user
+            layers.append(nn.ZeroPad2d((before, after, before, after)))
         layers += [
-            nn.Conv2d(channels, out, kernel, padding="same", bias=False),
+            nn.Conv2d(channels, out, kernel, padding=before if before == after else 0, bias=False),
             nn.BatchNorm2d(out) if norm == "batch" else nn.GroupNorm(2, out),
             nn.ReLU(),
         ]

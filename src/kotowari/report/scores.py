@@ -128,10 +128,9 @@ def _group(metrics: Sequence[Metric]) -> ScoreGroup:
         [entry.value for entry in entries if entry.value is not None],
     )
     best = next((entry for entry in entries if entry.role == "comparator" and entry.value is not None), None)
-    chance = [entry.whole for entry in entries if entry.role == "chance" and entry.whole is not None]
-    rows = [_row(entry, axis, decimals, best=best, chance=chance) for entry in entries]
+    rows = [_row(entry, axis, decimals, best=best) for entry in entries]
     folds = sorted({fold for entry in entries for fold in entry.folds})
-    refits = {_refits(entry.whole.p, chance) for entry in entries if entry.whole is not None}
+    refits = {entry.whole.n_null for entry in entries if entry.whole is not None and entry.whole.p is not None}
     return ScoreGroup(
         target=metrics[0].target,
         metric=" ".join(word.upper() if word.lower() in _ACRONYMS else word for word in words),
@@ -183,7 +182,7 @@ def _axis(entries: Iterable[_Entry]) -> Axis:
     return Axis.around(values, chance)
 
 
-def _row(entry: _Entry, axis: Axis, decimals: int, *, best: _Entry | None, chance: Sequence[Metric]) -> ScoreRow:
+def _row(entry: _Entry, axis: Axis, decimals: int, *, best: _Entry | None) -> ScoreRow:
     p = entry.whole.p if entry.whole else None
     n = entry.whole.n if entry.whole else None
     ends = [fixed(end, decimals) for end in entry.ends]
@@ -192,24 +191,10 @@ def _row(entry: _Entry, axis: Axis, decimals: int, *, best: _Entry | None, chanc
         role=entry.role,
         value=fixed(entry.value, decimals),
         interval=f"[{', '.join(ends)}]" if ends else "",
-        p=p_value(p, _refits(p, chance)),
+        p=p_value(p, entry.whole.n_null if entry.whole else None),
         n=fixed(n, 0) if n is None else count(n),
         is_best_comparator=entry is best,
         is_fold_mean=entry.whole is None and entry.value is not None,
         plot=draw_interval(axis, entry.role, entry.value, ends=entry.ends, folds=entry.known),
         marker=draw_marker(entry.role),
     )
-
-
-def _refits(p: float | None, chance: Iterable[Metric]) -> int | None:
-    """Return how many refits stand behind ``p``: the ``n`` of the chance row, where that number can have given it.
-
-    A permutation p of B refits is a whole number of (B + 1)-ths; an ``n`` that cannot be B is not printed as one.
-    """
-    if p is None:
-        return None
-    for row in chance:
-        steps = 0.0 if row.n is None else p * (row.n + 1)
-        if row.n is not None and round(steps) >= 1 and abs(steps - round(steps)) < 0.02:
-            return row.n
-    return None

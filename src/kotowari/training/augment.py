@@ -1,5 +1,6 @@
 """Augmentation for few samples: mixtures of samples, moves within a class, noise."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,10 +49,6 @@ def _moved_within_target(x: Tensor, y: Tensor, share: float, generator: torch.Ge
 
 
 def _beta(shape: float, n: int, generator: torch.Generator) -> Tensor:
-    """Draw from Beta(a, a) by Jöhnk's method, which needs uniform numbers only and so keeps to one generator."""
-    drawn = torch.empty(0)
-    while len(drawn) < n:
-        u, v = torch.rand(2, 4 * n, generator=generator, dtype=torch.float64).clamp_min(1e-300) ** (1.0 / shape)
-        kept = (u + v <= 1) & (u + v > 0)
-        drawn = torch.cat([drawn, (u / (u + v))[kept].float()])
-    return drawn[:n]
+    """Draw from Beta(a, a); torch's own sampler takes no generator, so numpy draws from a seed that it gives."""
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    return torch.as_tensor(np.random.default_rng(seed).beta(shape, shape, n), dtype=torch.float32)

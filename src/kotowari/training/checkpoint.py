@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
@@ -23,6 +24,8 @@ def load_network(path: Path, network: nn.Module) -> None:
     """Fill ``network`` with what :func:`save_network` wrote; another architecture is refused."""
     try:
         network.load_state_dict(load(path.read_bytes()))
+    except SafetensorError as error:
+        raise RunFolderError(f"{path}: is not a safetensors file ({error}). It was cut short or replaced.") from error
     except RuntimeError as error:
         raise RunFolderError(f"{path}: does not fit this network ({error}). It belongs to another model.") from error
 

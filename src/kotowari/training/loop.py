@@ -91,7 +91,8 @@ def train(
     device, precision
         As lightning-fabric names them: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"32-true"``, ``"bf16-mixed"`` and so on.
     checkpoint
-        File for the state of the training; one that stands is continued, and it is removed at the end.
+        File for the state of the training; one that stands is continued, and it is removed at the end. Whoever calls
+        must give one file to one training.
     checkpoint_seconds
         Least time between two checkpoints.
 
@@ -119,7 +120,7 @@ def train(
             # one stream an epoch: a resumed training draws the same numbers without any saved generator
             torch.manual_seed(derive_seed(plan.seed, "dropout", state.epoch))
             state.history.train_loss.append(_run_epoch(course, inputs, targets, train_index, state.epoch))
-        _judge(state, _mean_loss(course, inputs, targets, validation_index), plan.patience)
+        _judge(state, _mean_loss(course, inputs, targets, validation_index, state.epoch), plan.patience)
         if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
             _save(state, checkpoint)
             saved = time.monotonic()
@@ -158,15 +159,12 @@ def _run_epoch(course: _Course, inputs: Tensor, targets: Tensor, index: Index, e
         course.fabric.backward(value)
         course.optimizer.step()
         total += value.item() * len(rows)
-    if not math.isfinite(total):
-        raise DesignError(
-            f"Training: the loss became {total} in epoch {epoch + 1}. Lower learning_rate, and check the inputs."
-        )
+    _require_finite(total, "loss", epoch)
     return total / len(index)
 
 
 @torch.no_grad()
-def _mean_loss(course: _Course, inputs: Tensor, targets: Tensor, index: Index) -> float | None:
+def _mean_loss(course: _Course, inputs: Tensor, targets: Tensor, index: Index, epoch: int) -> float | None:
     if len(index) == 0:
         return None
     course.network.eval()
@@ -174,7 +172,15 @@ def _mean_loss(course: _Course, inputs: Tensor, targets: Tensor, index: Index) -
     for rows in torch.split(torch.as_tensor(index), 4 * course.plan.batch_size):
         x, y = course.fabric.to_device((inputs[rows], targets[rows]))
         total += course.loss(course.network(x), y).item() * len(rows)
+    _require_finite(total, "validation loss", epoch)
     return total / len(index)
+
+
+def _require_finite(total: float, what: str, epoch: int) -> None:
+    if not math.isfinite(total):
+        raise DesignError(
+            f"Training: the {what} became {total} in epoch {epoch + 1}. Lower learning_rate, and check the inputs."
+        )
 
 
 def _judge(state: _State, validation_loss: float | None, patience: int) -> None:
@@ -183,9 +189,10 @@ def _judge(state: _State, validation_loss: float | None, patience: int) -> None:
     if validation_loss is None:
         better = True
     else:
-        before = min(history.validation_loss, default=math.inf)
+        # against the loss of the weights that are kept, so that many gains too small to count do add up
+        kept = history.validation_loss[history.best_epoch] if state.best else math.inf
         history.validation_loss.append(validation_loss)
-        better = validation_loss < before - _SMALLEST_GAIN
+        better = validation_loss < kept - _SMALLEST_GAIN
     if better:
         state.best = {name: tensor.detach().clone() for name, tensor in state.network.state_dict().items()}
         history.best_epoch = state.epoch

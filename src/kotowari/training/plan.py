@@ -17,7 +17,7 @@ class TrainingPlan:
     max_epochs
         Passes over the training samples, 1 or more; early stopping usually ends sooner.
     patience
-        Epochs without a lower validation loss after which to stop, 1 or more.
+        Epochs without a validation loss lower by 1e-4 after which to stop, 1 or more.
     batch_size
         Samples a step, 1 or more.
     learning_rate

@@ -1,6 +1,13 @@
 """Tests of results and of their reasons: folds, comparators, chance, stability, implants, enrichment, leakage."""
 
-from kotowari.trust.comparators import OutOfFold, cross_validate, fit_predict, score_table
+from kotowari.trust.comparators import (
+    OutOfFold,
+    cross_validate,
+    fit_predict,
+    paired_scores,
+    point_scores,
+    score_table,
+)
 from kotowari.trust.completeness import completeness_check, completeness_gap
 from kotowari.trust.enrichment import over_representation
 from kotowari.trust.faithfulness import FaithfulnessResult, deletion_insertion, faithfulness_check
@@ -72,10 +79,12 @@ __all__ = [
     "not_inferior",
     "over_representation",
     "paired_difference",
+    "paired_scores",
     "permutation_p",
     "permuted",
     "pfer_bound",
     "planted_scores",
+    "point_scores",
     "pooled_p",
     "preranked_gsea",
     "q_values",

@@ -17,9 +17,9 @@ from kotowari.core.progress import Advance
 from kotowari.core.runfolder import Metric, Role
 from kotowari.trust import scores
 from kotowari.trust.folds import Fold
-from kotowari.trust.intervals import bootstrap_interval
+from kotowari.trust.intervals import Interval, bootstrap_interval
 
-__all__ = ["OutOfFold", "cross_validate", "fit_predict", "score_table"]
+__all__ = ["OutOfFold", "cross_validate", "fit_predict", "paired_scores", "point_scores", "score_table"]
 
 Array = npt.NDArray[Any]
 
@@ -158,8 +158,8 @@ def score_table(
 
     Classification: accuracy, balanced accuracy, macro F1, log loss, AUC (one against the rest beyond two classes).
     Regression: R2, MAE, Spearman. A score that the model cannot give (log loss without probabilities) stands with the
-    value None. Predictions of all folds are pooled, so AUC also compares scores of different fits. The interval speaks
-    of other subjects, not of other training runs.
+    value None. AUC compares samples of one fold only, since two fits need not have one scale; the other scores pool
+    the folds. The interval speaks of other subjects, not of other training runs.
 
     Parameters
     ----------
@@ -192,6 +192,62 @@ def score_table(
     return table
 
 
+def point_scores(y: npt.ArrayLike, said: OutOfFold) -> dict[str, float]:
+    """Return the scores of :func:`score_table` for one model without intervals; NaN where the model cannot give one."""
+    scorers = _scorers(np.asarray(y), said)
+    return {name: np.nan if statistic is None else statistic(*arrays) for name, statistic, arrays in scorers}
+
+
+def paired_scores(
+    y: npt.ArrayLike,
+    ours: OutOfFold,
+    other: OutOfFold,
+    *,
+    metric: str,
+    groups: npt.ArrayLike | None = None,
+    n_draws: int = 2000,
+    random_state: int,
+) -> Interval:
+    """Return ``metric`` of ``ours`` less that of ``other`` on the same rows, with a bootstrap interval over groups.
+
+    Raises
+    ------
+    InputError
+        When the two models were not judged on the same folds, or one of them cannot give the metric.
+    """
+    truth = np.asarray(y)
+    if not (np.array_equal(ours.rows, other.rows) and np.array_equal(ours.fold, other.fold)):
+        raise InputError("paired_scores: the models were judged on different folds. Use the same folds for both.")
+    found = [{name: entry for name, *entry in _scorers(truth, said)}.get(metric, [None])[0] for said in (ours, other)]
+    if None in found:
+        raise InputError(f"paired_scores: {metric} is not given by both models.")
+
+    def difference(rows: npt.NDArray[np.intp]) -> float:
+        values = [point_scores(truth, _taken(said, rows))[metric] for said in (ours, other)]
+        return values[0] - values[1]
+
+    owners = np.arange(len(truth)) if groups is None else np.asarray(groups)
+    return bootstrap_interval(
+        difference,
+        np.arange(len(ours.rows)),
+        groups=owners[ours.rows],
+        n_draws=n_draws,
+        method="percentile",
+        random_state=random_state,
+    )
+
+
+def _taken(said: OutOfFold, rows: npt.NDArray[np.intp]) -> OutOfFold:
+    return OutOfFold(
+        said.rows[rows],
+        said.fold[rows],
+        said.prediction[rows],
+        said.classes,
+        None if said.probability is None else said.probability[rows],
+        None if said.margin is None else said.margin[rows],
+    )
+
+
 Scorer = tuple[str, Callable[..., float] | None, tuple[Array, ...]]
 
 
@@ -211,7 +267,7 @@ def _scorers(truth: Array, said: OutOfFold) -> list[Scorer]:
         ("balanced accuracy", scores.balanced_accuracy, hard),
         ("macro F1", scores.macro_f1, hard),
         ("log loss", *((None, ()) if said.probability is None else (scores.log_loss, (codes, said.probability)))),
-        ("AUC", *((None, ()) if ranking is None else (scores.auroc, (codes, ranking)))),
+        ("AUC", *((None, ()) if ranking is None else (scores.auroc, (codes, ranking, said.fold)))),
     ]
 
 

@@ -54,7 +54,7 @@ def log_loss(y: IntArray, probability: FloatArray) -> float:
     return float(-np.log(np.maximum(probability[np.arange(len(y)), y], 1e-15)).mean())
 
 
-def auroc(y: IntArray, score: FloatArray) -> float:
+def auroc(y: IntArray, score: FloatArray, fold: IntArray | None = None) -> float:
     """Area under the ROC curve, beyond two classes the mean of each against the rest; NaN when a class is absent.
 
     Parameters
@@ -63,9 +63,13 @@ def auroc(y: IntArray, score: FloatArray) -> float:
         Class numbers from 0, shape ``(sample,)``.
     score
         Shape ``(sample, class)``, probability or margin, larger for likelier.
+    fold
+        Number of the fit behind each score, shape ``(sample,)``. Only samples of one fold are compared: two fits need
+        not have one scale, and a pair across them would measure that. None compares all pairs.
     """
+    part = np.zeros(len(y), np.intp) if fold is None else fold
     n_classes = score.shape[1]
-    areas = [_binary_auroc(y == k, score[:, k]) for k in (range(1, 2) if n_classes == 2 else range(n_classes))]
+    areas = [_binary_auroc(y == k, score[:, k], part) for k in (range(1, 2) if n_classes == 2 else range(n_classes))]
     return float(np.mean(areas))
 
 
@@ -87,9 +91,15 @@ def spearman(y: FloatArray, prediction: FloatArray) -> float:
     return float(a @ b / scale) if scale > 0 else np.nan
 
 
-def _binary_auroc(positive: npt.NDArray[np.bool_], score: FloatArray) -> float:
-    n_positive = int(positive.sum())
-    n_pairs = n_positive * (len(positive) - n_positive)
-    if n_pairs == 0:
-        return np.nan
-    return float((rankdata(score)[positive].sum() - n_positive * (n_positive + 1) / 2) / n_pairs)
+def _binary_auroc(positive: npt.NDArray[np.bool_], score: FloatArray, fold: IntArray) -> float:
+    """Share of the pairs of one fold that stand in the right order, ties counting half."""
+    number = np.unique(fold, return_inverse=True)[1]
+    n_folds = int(number.max()) + 1
+    # ranks within each fold: sort by fold first, then by score, and start every fold at 1
+    joint = rankdata(np.unique(score, return_inverse=True)[1] + number * (len(score) + 1.0))
+    sizes = np.bincount(number, minlength=n_folds)
+    ranks = joint - np.concatenate([[0], np.cumsum(sizes)[:-1]])[number]
+    n_positive = np.bincount(number[positive], minlength=n_folds)
+    wins = np.bincount(number[positive], ranks[positive], n_folds) - n_positive * (n_positive + 1) / 2
+    pairs = n_positive * (sizes - n_positive)
+    return float(wins.sum() / pairs.sum()) if pairs.sum() else np.nan

@@ -3,18 +3,16 @@
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from kotowari.core.options import Options
 
 __all__ = ["Config", "Preset"]
 
 Preset = Literal["quick", "standard", "full"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_default=True)
-
-
-class Data(_Section):
+class Data(Options):
     """What goes in."""
 
     table: Path | Literal["tcga_colorectal"] = Field(
@@ -41,7 +39,7 @@ class Data(_Section):
     )
 
 
-class Layout(_Section):
+class Layout(Options):
     """How genes become pixels."""
 
     method: Literal["tsne", "pca", "kernel_pca", "umap"] = Field("tsne", description="two-dimensional map of the genes")
@@ -61,7 +59,7 @@ class Layout(_Section):
     blur: float = Field(0.0, ge=0, description="Gaussian blur of the images, pixels")
 
 
-class Network(_Section):
+class Network(Options):
     """What learns from the images."""
 
     name: Literal["residual", "two_branch", "squeeze"] = Field(
@@ -70,7 +68,10 @@ class Network(_Section):
     n_members: int = Field(1, ge=1, description="networks a map, each with its own hold-out; averaged")
     n_pairs: int = Field(0, ge=0, description="most pairs of genes offered as products; finds genes that act together")
     shrink: bool = Field(True, description="shrink genes without an effect of their own (James-Stein)")
-    max_epochs: int = Field(60, ge=1, description="passes over the training samples at most")
+    validation_fraction: float = Field(
+        0.0, ge=0, le=0.5, description="share of the training owners that decides when to stop; 0 = run all epochs"
+    )
+    max_epochs: int = Field(10, ge=1, description="passes over the training samples at most")
     patience: int = Field(10, ge=1, description="epochs without gain after which training stops")
     batch_size: int = Field(32, ge=1, description="samples a step")
     learning_rate: float = Field(1e-3, gt=0, description="largest step of AdamW")
@@ -81,7 +82,7 @@ class Network(_Section):
     tune: int = Field(0, ge=0, description="trials of a search over settings inside every training fold; 0 = none")
 
 
-class Validation(_Section):
+class Validation(Options):
     """How it is judged."""
 
     n_splits: int = Field(5, ge=2, description="outer folds")
@@ -89,7 +90,7 @@ class Validation(_Section):
     tune_comparators: bool = Field(False, description="search the comparators' settings by inner folds")
 
 
-class Trust(_Section):
+class Trust(Options):
     """How the reasons are tested."""
 
     n_permutations: int = Field(20, ge=0, description="refits of all folds with permuted labels")
@@ -108,13 +109,13 @@ class Trust(_Section):
 _PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
     "quick": {},
     "standard": {
-        "network": {"n_members": 3, "n_pairs": 64},
+        "network": {"n_members": 3, "n_pairs": 64, "validation_fraction": 0.2, "max_epochs": 60},
         "validation": {"n_repeats": 2},
         "trust": {"n_permutations": 199, "n_bootstraps": 20, "n_layouts": 3, "implant_repeats": 10},
     },
     "full": {
         "layout": {"n_maps": 3},
-        "network": {"n_members": 3, "n_pairs": 64, "tune": 20},
+        "network": {"n_members": 3, "n_pairs": 64, "validation_fraction": 0.2, "max_epochs": 60, "tune": 20},
         "validation": {"n_repeats": 5, "tune_comparators": True},
         "trust": {
             "n_permutations": 999,
@@ -129,7 +130,10 @@ _PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
 }
 
 
-class Config(_Section):
+_SECTIONS = ("data", "layout", "network", "validation", "trust")
+
+
+class Config(Options):
     """Options of one run of the omics study."""
 
     study: Literal["omics"] = Field("omics", description="which study this file configures")
@@ -152,11 +156,13 @@ class Config(_Section):
         """Put the sizes of the preset under whatever the user set."""
         if not isinstance(given, dict):
             return given
-        sizes = _PRESETS.get(given.get("preset", "quick"), {})
-        merged = dict(given)
+        sizes = next((own for name, own in _PRESETS.items() if name == given.get("preset")), {})
+        # a section of which every line is commented out reads as null
+        merged = {name: {} if name in _SECTIONS and value is None else value for name, value in given.items()}
         for section, values in sizes.items():
-            own = given.get(section) or {}
-            merged[section] = values | (own if isinstance(own, dict) else own.model_dump(exclude_unset=True))
+            own = merged.get(section, {})
+            own = own.model_dump(exclude_unset=True) if isinstance(own, Options) else own
+            merged[section] = values | own if isinstance(own, dict) else own
         return merged
 
     @model_validator(mode="after")
@@ -164,6 +170,11 @@ class Config(_Section):
         if self.data.table != "tcga_colorectal" and self.data.labels is None and not _holds_labels(self.data.table):
             raise ValueError("data.labels: name the table of annotations (only h5ad holds its own).")
         return self
+
+    @classmethod
+    def set_by_preset(cls) -> set[str]:
+        """Return the dotted names of the options that follow the preset."""
+        return {f"{section}.{key}" for sizes in _PRESETS.values() for section in sizes for key in sizes[section]}
 
     @classmethod
     def demo(cls, preset: Preset = "quick") -> Self:

@@ -29,8 +29,9 @@ class _Phase(NamedTuple):
     rate: float
 
 
-# Short exaggeration; then half of the usual rate, which the last phase lowers to settle what still trembles.
-_DESCENT = (_Phase(50, 12.0, 1 / 12), _Phase(500, 1.0, 1 / 2), _Phase(100, 1.0, 1 / 6))
+# Short, mild exaggeration; then half of the usual rate, which the last phase lowers to settle what still trembles.
+_DESCENT = (_Phase(100, 4.0, 1 / 4), _Phase(500, 1.0, 1 / 2), _Phase(100, 1.0, 1 / 6))
+_SMALLEST_RATE = 50.0
 
 
 def embed(
@@ -168,7 +169,7 @@ def _tsne(profiles: npt.NDArray[Any], metric: str, random_state: int) -> npt.NDA
     """Descend openTSNE's way, with exact neighbours and our own compiled gradient.
 
     Source: van der Maaten and Hinton 2008, JMLR 9; learning rates after Belkina et al. 2019, Nature Communications 10.
-    The lengths of the phases are our own; they reach the divergence of 1,000 usual steps.
+    The phases are our own; they reach the divergence of 1,000 usual steps.
     """
     from openTSNE import TSNEEmbedding, initialization
     from openTSNE.affinity import PrecomputedAffinities
@@ -182,7 +183,7 @@ def _tsne(profiles: npt.NDArray[Any], metric: str, random_state: int) -> npt.NDA
         n_jobs=1,
     )
     for phase in _DESCENT:
-        rate = max(200.0, phase.rate * len(vectors))
+        rate = max(_SMALLEST_RATE, phase.rate * len(vectors))
         places.optimize(phase.steps, exaggeration=phase.exaggeration, learning_rate=rate, momentum=0.8, inplace=True)
     return np.array(places, dtype=np.float64)
 

@@ -22,9 +22,19 @@ from kotowari.training.checkpoint import load_network, save_network
 from kotowari.training.loop import Loss, train
 from kotowari.training.losses import class_weights, squared_error, weighted_cross_entropy
 from kotowari.training.plan import TrainingPlan
-from kotowari.trust.folds import hold_out
+from kotowari.trust.folds import Fold, hold_out
 
-__all__ = ["Member", "NetworkName", "Recipe", "Targets", "build_member", "fit_member", "load_members", "save_members"]
+__all__ = [
+    "Member",
+    "NetworkName",
+    "Recipe",
+    "Targets",
+    "as_tensor",
+    "build_member",
+    "fit_member",
+    "load_members",
+    "save_members",
+]
 
 FloatArray = npt.NDArray[np.float32]
 NetworkName = Literal["residual", "two_branch", "squeeze"]
@@ -61,21 +71,42 @@ class Recipe:
     device: str = "cpu"
     precision: str = "32-true"
 
+    def __post_init__(self) -> None:
+        if self.n_pairs < 0 or not 0 <= self.validation_fraction <= 0.5:
+            raise InputError(
+                "n_pairs must be 0 or more and validation_fraction 0 up to 0.5, "
+                f"got {self.n_pairs} and {self.validation_fraction}."
+            )
+
 
 class Targets(NamedTuple):
     """What a network learns.
 
     ``values`` has the shape ``(sample, output)``: class shares, or standardised values. ``labels`` are the class
-    numbers, or None for a regression.
+    numbers, or None for a regression; ``classes`` are the user's own words for them, for messages.
     """
 
     values: FloatArray
     labels: npt.NDArray[np.int64] | None
+    classes: npt.NDArray[Any] | None = None
 
     @classmethod
-    def of_classes(cls, labels: npt.NDArray[np.int64], n_classes: int) -> "Targets":
+    def of_classes(
+        cls, labels: npt.NDArray[np.int64], n_classes: int, classes: npt.NDArray[Any] | None = None
+    ) -> "Targets":
         """Class numbers to shares of 0 and 1."""
-        return cls(np.eye(n_classes, dtype=np.float32)[labels], labels)
+        return cls(np.eye(n_classes, dtype=np.float32)[labels], labels, classes)
+
+    def rows(self, index: npt.NDArray[np.intp]) -> "Targets":
+        """Return the targets of some samples."""
+        return Targets(self.values[index], None if self.labels is None else self.labels[index], self.classes)
+
+    def hold_out(self, groups: npt.NDArray[Any] | None, fraction: float, seed: int) -> Fold:
+        """Keep a share of every class, or of the range of values, aside; see :func:`kotowari.trust.hold_out`."""
+        y: npt.NDArray[Any] = self.values[:, 0]
+        if self.labels is not None:
+            y = self.labels if self.classes is None else self.classes[self.labels]
+        return hold_out(y, groups=groups, fraction=fraction, continuous=self.labels is None, random_state=seed)
 
 
 @dataclass(frozen=True)
@@ -94,18 +125,22 @@ class Member:
     description: dict[str, Any]
 
     @property
+    def scaling(self) -> InputScaling:
+        """The first step of the network."""
+        (scaling,) = (part for part in self.network.modules() if isinstance(part, InputScaling))
+        return scaling
+
+    @property
     def reference(self) -> Tensor:
         """The mean training image, shape ``(channel, height, width)``: what integrated gradients start from."""
-        (scaling,) = (part for part in self.network.modules() if isinstance(part, InputScaling))
-        return scaling.mean
+        return self.scaling.mean
 
     @torch.no_grad()
     def scores(self, images: FloatArray, *, batch_size: int = 256) -> FloatArray:
         """``(sample, channel, height, width) -> (sample, output)``."""
         device = next(self.network.parameters()).device
         parts = [
-            self.network(torch.as_tensor(images[i : i + batch_size]).to(device)).cpu()
-            for i in _starts(images, batch_size)
+            self.network(as_tensor(images[i : i + batch_size]).to(device)).cpu() for i in _starts(images, batch_size)
         ]
         scores: FloatArray = torch.cat(parts).numpy()
         return scores
@@ -138,7 +173,7 @@ def fit_member(
         File in which a long training keeps its state.
     """
     index = _learning_and_stopping(targets, recipe, groups, derive_seed(seed, "hold-out"))
-    learning, own = images[index[0]], Targets(targets.values[index[0]], _rows(targets.labels, index[0]))
+    learning, own = images[index[0]], targets.rows(index[0])
     scaling = pixel_scaling(learning, own.values, shrink=recipe.shrink)
     pairs = _pairs(learning, own.labels, scaling, recipe, derive_seed(seed, "pairs"))
     description = {
@@ -155,8 +190,8 @@ def fit_member(
     plan = TrainingPlan(**recipe.plan.to_dict() | {"seed": derive_seed(seed, "training")})
     history = train(
         network,
-        torch.as_tensor(images),
-        torch.as_tensor(targets.values),
+        as_tensor(images),
+        as_tensor(targets.values),
         train_index=index[0],
         validation_index=index[1],
         loss=loss,
@@ -190,6 +225,11 @@ def load_members(folder: Path) -> list[Member]:
     return members
 
 
+def as_tensor(values: npt.NDArray[Any]) -> Tensor:
+    """Return a tensor that shares memory with the array, or a copy of one that may only be read."""
+    return torch.as_tensor(values if values.flags.writeable else values.copy())
+
+
 def _network(description: dict[str, Any], scaling: InputScaling, pairs: Pairs, seed: int) -> nn.Module:
     options, n_outputs = description["options"], description["n_outputs"]
     with torch.random.fork_rng(devices=[]):
@@ -217,15 +257,8 @@ def _learning_and_stopping(
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     if recipe.validation_fraction == 0:
         return np.arange(len(targets.values)), np.arange(0)
-    y = targets.values[:, 0] if targets.labels is None else targets.labels
-    fold = hold_out(
-        y, groups=groups, fraction=recipe.validation_fraction, continuous=targets.labels is None, random_state=seed
-    )
+    fold = targets.hold_out(groups, recipe.validation_fraction, seed)
     return fold.train, fold.test
-
-
-def _rows(labels: npt.NDArray[np.int64] | None, index: npt.NDArray[np.intp]) -> npt.NDArray[np.int64] | None:
-    return None if labels is None else labels[index]
 
 
 def _starts(images: FloatArray, batch_size: int) -> range:

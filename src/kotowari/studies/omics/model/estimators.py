@@ -22,6 +22,7 @@ from kotowari.studies.omics.model.ensemble import (
     NetworkName,
     Recipe,
     Targets,
+    as_tensor,
     fit_member,
     load_members,
     save_members,
@@ -31,7 +32,7 @@ from kotowari.studies.omics.model.tuning import Tuning, tuned
 from kotowari.training.devices import one_thread, require_device
 from kotowari.training.plan import TrainingPlan
 
-__all__ = ["DeepInsightClassifier", "DeepInsightRegressor"]
+__all__ = ["DeepInsightClassifier", "DeepInsightRegressor", "class_column", "softmax"]
 
 Array = npt.NDArray[Any]
 
@@ -100,6 +101,8 @@ class _DeepInsight(BaseEstimator, ABC):
     ) -> Self:
         """Fit the networks alone, on images that ``transformer`` has drawn; for callers that refit on other labels."""
         check_consistent_length(images, y, groups)
+        if self.n_members < 1 or self.tune < 0:
+            raise InputError(f"n_members must be 1 or more and tune 0 or more, got {self.n_members} and {self.tune}.")
         seed, recipe = self._seed(), self._recipe()
         targets, owners = self._targets(y), None if groups is None else np.asarray(groups)
         with one_thread():
@@ -133,25 +136,42 @@ class _DeepInsight(BaseEstimator, ABC):
         relevance
             Shape ``(sample, gene)``, in score units (log odds for classes).
         gap
-            Shape ``(sample,)``, the largest relative completeness gap of the networks.
+            Shape ``(sample,)``, the largest relative completeness gap of the networks, or the share of the change that
+            a blur has put into pixels without a gene, where that is larger.
         """
         check_is_fitted(self, "members_")
         return self.relevance_of_images(self.transformer_.transform(X), output)
 
     def relevance_of_images(
-        self, images: npt.NDArray[np.float32], output: int | npt.NDArray[np.integer[Any]]
+        self,
+        images: npt.NDArray[np.float32],
+        output: int | npt.NDArray[np.integer[Any]],
+        *,
+        n_points: int | None = None,
     ) -> tuple[Array, Array]:
-        """Do as :meth:`relevance` for images that are drawn already."""
-        target = output if isinstance(output, int) else torch.as_tensor(np.asarray(output, dtype=np.int64))
+        """Do as :meth:`relevance` for images that are drawn already; ``n_points`` fixes the points of the integral."""
+        pixels, gap = self.pixel_relevance(images, output, n_points=n_points)
+        genes, whole = self.transformer_.decode(pixels), pixels.sum((1, 2, 3))
+        lost = np.abs(genes.sum(1) - whole) / np.maximum(np.abs(whole), 1e-6)
+        return genes, np.maximum(gap, lost)
+
+    def pixel_relevance(
+        self,
+        images: npt.NDArray[np.float32],
+        output: int | npt.NDArray[np.integer[Any]],
+        *,
+        n_points: int | None = None,
+    ) -> tuple[Array, Array]:
+        """Do as :meth:`relevance_of_images` in the shape of the images, before pixels become genes."""
+        x, target = as_tensor(images), torch.as_tensor(np.asarray(output))
+        points = {} if n_points is None else {"min_points": n_points, "max_points": n_points}
         total, gaps = np.zeros(images.shape, np.float64), []
         with one_thread():
             for member in self.members_:
-                found = integrated_gradients(
-                    member.network, torch.as_tensor(images), target, reference=member.reference
-                )
+                found = integrated_gradients(member.network, x, target, reference=member.reference, **points)
                 total += found.values.numpy() / len(self.members_)
                 gaps.append(found.gap.numpy())
-        return self.transformer_.decode(total), np.max(gaps, axis=0)
+        return total, np.max(gaps, axis=0)
 
     def scores(self, X: Any) -> npt.NDArray[np.float32]:
         """Return the mean score of the networks, ``(sample, gene) -> (sample, output)``."""
@@ -175,8 +195,9 @@ class _DeepInsight(BaseEstimator, ABC):
     def load(cls, folder: str | Path) -> Self:
         """Read what :meth:`save` wrote; ready to predict and to explain."""
         words = read_json(Path(folder) / "estimator.json")
-        if words["kind"] != cls.__name__:
-            raise InputError(f"{folder}: holds a {words['kind']}, not a {cls.__name__}.")
+        kind = words.get("kind") if isinstance(words, dict) else None
+        if kind != cls.__name__:
+            raise InputError(f"{folder}: holds {'no estimator' if kind is None else kind}, not a {cls.__name__}.")
         estimator = cls()
         estimator.members_ = load_members(Path(folder))
         estimator.transformer_ = DeepInsightTransformer.load(Path(folder) / "layout")
@@ -276,12 +297,8 @@ class DeepInsightClassifier(ClassifierMixin, _DeepInsight):
         return predicted
 
     def _targets(self, y: Any) -> Targets:
-        column = column_or_1d(y, warn=True)
-        check_classification_targets(column)
-        self.classes_, codes = np.unique(column, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise InputError(f"y holds the one class {self.classes_[0]!r}; a classifier needs two classes or more.")
-        return Targets.of_classes(codes.astype(np.int64), len(self.classes_))
+        self.classes_, codes = np.unique(class_column(y), return_inverse=True)
+        return Targets.of_classes(codes.astype(np.int64), len(self.classes_), self.classes_)
 
     def _words(self) -> dict[str, Any]:
         return {"classes": self.classes_.tolist()}
@@ -294,7 +311,7 @@ class DeepInsightRegressor(RegressorMixin, _DeepInsight):
     """Predict a number by small networks on images of a sample's genes.
 
     Parameters and attributes are those of :class:`DeepInsightClassifier`, without classes and without pairs; the target
-    is standardised on the training samples.
+    is standardised on the training samples, and relevance is in standard deviations of it.
     """
 
     def predict(self, X: Any) -> Array:
@@ -304,9 +321,7 @@ class DeepInsightRegressor(RegressorMixin, _DeepInsight):
 
     def _targets(self, y: Any) -> Targets:
         column = column_or_1d(y, warn=True).astype(np.float64)
-        if not np.isfinite(column).all():
-            row = int(np.flatnonzero(~np.isfinite(column))[0])
-            raise InputError(f"y: row {row} is NaN or infinite. Leave the sample out or give its value.")
+        _require_finite(column)
         self.target_mean_, self.target_sd_ = float(column.mean()), float(column.std()) or 1.0
         return Targets(((column - self.target_mean_) / self.target_sd_).astype(np.float32)[:, None], None)
 
@@ -317,8 +332,31 @@ class DeepInsightRegressor(RegressorMixin, _DeepInsight):
         self.target_mean_, self.target_sd_ = words["target_mean"], words["target_sd"]
 
 
+def class_column(y: Any) -> Array:
+    """Return the target as a column of two classes or more.
+
+    Raises
+    ------
+    InputError
+        When a number is NaN or infinite, or there is one class.
+    """
+    column: Array = column_or_1d(y, warn=True)
+    if np.issubdtype(column.dtype, np.floating):
+        _require_finite(column)
+    check_classification_targets(column)
+    if (column == column[0]).all():
+        raise InputError(f"y holds the one class {column[0]!r}; a classifier needs two classes or more.")
+    return column
+
+
 def softmax(scores: Array) -> Array:
     """``(sample, class)`` scores to probabilities, in double precision."""
     shifted = np.exp(scores.astype(np.float64) - scores.max(1, keepdims=True))
     shares: Array = shifted / shifted.sum(1, keepdims=True)
     return shares
+
+
+def _require_finite(column: Array) -> None:
+    unsound = np.flatnonzero(~np.isfinite(column))
+    if len(unsound):
+        raise InputError(f"y: row {unsound[0]} is NaN or infinite. Leave the sample out or give its value.")

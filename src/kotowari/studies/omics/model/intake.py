@@ -7,14 +7,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kotowari.core.checks import require_unique
 from kotowari.core.errors import InputError
 
 __all__ = ["flat_columns", "require_finite"]
 
 
 def flat_columns(table: Any) -> Any:
-    """Return a DataFrame with columns (layer, gene) as one with columns ``"layer:gene"``; anything else as it is."""
-    if not isinstance(table, pd.DataFrame) or not isinstance(table.columns, pd.MultiIndex):
+    """Return a DataFrame with columns (layer, gene) as one with columns ``"layer:gene"``; anything else as it is.
+
+    Raises
+    ------
+    InputError
+        When a column stands twice, or is named by neither one word nor a pair.
+    """
+    if not isinstance(table, pd.DataFrame):
+        return table
+    require_unique(table.columns, what="columns", where="X")
+    if not isinstance(table.columns, pd.MultiIndex):
         return table
     if table.columns.nlevels != 2:
         raise InputError(f"X: columns must be names, or pairs (layer, gene), got {table.columns.nlevels} levels.")

@@ -48,13 +48,12 @@ def find_layers(table: Any, names: Sequence[str], layers: Mapping[str, Sequence[
     Raises
     ------
     InputError
-        When layers have other genes than the first, a column is missing, stands twice, or belongs to no layer.
+        When layers have other genes than the first, a column is missing, is listed twice, or belongs to no layer.
     """
     if layers is not None:
         return _from_mapping(names, layers)
     if isinstance(table, pd.DataFrame) and isinstance(table.columns, pd.MultiIndex):
         return _from_pairs(list(table.columns))
-    require_unique(names, what="genes", where="X")
     return LayerColumns((_ONLY,), tuple(names), np.arange(len(names))[None])
 
 

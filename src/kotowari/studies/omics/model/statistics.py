@@ -13,6 +13,7 @@ _LARGEST_SCREEN = 8000  # pixels; the screen costs their square
 _BLOCK = 1024
 _SMALLEST_SD = 0.1  # of the median standard deviation, so that near-constant genes are not blown up
 _NULL_DRAWS = 2
+_ROUNDING = 1e-5  # of the largest value; single precision leaves residuals of constants above 0
 _LEAST_SHARE = 0.05  # of the gain, kept by pixels without an effect of their own: they may matter in pairs
 
 
@@ -104,8 +105,8 @@ def screened_pairs(
 
 def _f_ratio(centred: FloatArray, targets: FloatArray) -> npt.NDArray[np.float64]:
     """F of the regression of every pixel on the targets, which for class shares is the F of an analysis of variance."""
-    design = targets - targets.mean(0)
-    u, s, _ = np.linalg.svd(design.astype(np.float64), full_matrices=False)
+    exact = targets.astype(np.float64)  # single precision would leave the sum of all classes a rank of its own
+    u, s, _ = np.linalg.svd(exact - exact.mean(0), full_matrices=False)
     basis = u[:, s > 1e-8 * max(s.max(), 1e-300)]
     rank, n = basis.shape[1], len(centred)
     total = np.square(centred, dtype=np.float64).sum(0)
@@ -120,12 +121,12 @@ def _shuffles(labels: npt.NDArray[np.int64], rng: np.random.Generator) -> list[n
 
 
 def _residuals(z: FloatArray, labels: npt.NDArray[np.int64]) -> FloatArray:
-    """Standardised residuals within classes."""
+    """Standardised residuals within classes; 0 where they are rounding alone."""
     residuals = z.copy()
     for klass in np.unique(labels):
         residuals[labels == klass] -= z[labels == klass].mean(0)
     sd = residuals.std(0)
-    residuals /= np.where(sd > 0, sd, 1.0).astype(np.float32)
+    residuals /= np.where(sd > _ROUNDING * np.abs(z).max(0), sd, np.inf).astype(np.float32)
     return residuals
 
 

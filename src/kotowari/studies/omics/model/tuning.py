@@ -1,5 +1,6 @@
 """A search over training settings inside the training samples; finished trials are kept and never run again."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 from kotowari.core.seeds import derive_seed
 from kotowari.studies.omics.model.ensemble import Recipe, Targets, fit_member
-from kotowari.trust.folds import hold_out
 
 __all__ = ["Tuning", "tuned"]
 
@@ -48,33 +49,27 @@ def tuned(
         Where the search starts.
     tuning
         A journal that holds trials of this search already is continued: every trial draws from its own number, so the
-        result is that of an unbroken search.
+        result is that of an unbroken search. A journal may hold several searches; one on other samples, targets or
+        settings starts anew beside them, so that no fold learns from another's.
     """
-    labels = targets.values[:, 0] if targets.labels is None else targets.labels
-    inner = hold_out(
-        labels,
-        groups=groups,
-        fraction=_INNER_FRACTION,
-        continuous=targets.labels is None,
-        random_state=derive_seed(tuning.seed, "hold-out"),
-    )
-    learning = Targets(targets.values[inner.train], None if targets.labels is None else targets.labels[inner.train])
+    inner = targets.hold_out(groups, _INNER_FRACTION, derive_seed(tuning.seed, "hold-out"))
+    learning = targets.rows(inner.train)
     owners = None if groups is None else groups[inner.train]
 
-    def loss_of(trial: optuna.Trial) -> float:
-        candidate = _suggested(trial, recipe)
+    def loss_of(candidate: Recipe) -> float:
         member = fit_member(images[inner.train], learning, candidate, groups=owners, seed=tuning.seed)
         return _loss(member.scores(images[inner.test]), targets, inner.test)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(study_name="tune", storage=_storage(tuning.journal), load_if_exists=True)
-    if not study.trials:
-        study.enqueue_trial(_current(recipe))
+    name = _fingerprint(images, targets, groups, recipe, tuning.seed)
+    study = optuna.create_study(study_name=name, storage=_storage(tuning.journal), load_if_exists=True)
+    for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(left.number, state=TrialState.FAIL)  # a killed process left it, and the sampler would count it
     while (done := _n_complete(study)) < tuning.n_trials:
         # a sampler seeded by the number of the trial: a search that was stopped goes on as if it had not been
         study.sampler = optuna.samplers.TPESampler(seed=derive_seed(tuning.seed, done), n_startup_trials=_START_UP)
-        study.optimize(loss_of, n_trials=1)
-    return _with(recipe, study.best_params)
+        study.optimize(lambda trial: loss_of(_suggested(trial, recipe)) if done else loss_of(recipe), n_trials=1)
+    return _with(recipe, study.best_params) if study.best_params else recipe
 
 
 def _suggested(trial: optuna.Trial, recipe: Recipe) -> Recipe:
@@ -91,20 +86,6 @@ def _suggested(trial: optuna.Trial, recipe: Recipe) -> Recipe:
     return _with(recipe, chosen)
 
 
-def _current(recipe: Recipe) -> dict[str, Any]:
-    plan = recipe.plan
-    settings: dict[str, Any] = {
-        "learning_rate": plan.learning_rate,
-        "weight_decay": plan.weight_decay,
-        "mixup": plan.mixup,
-        "interpolation": plan.interpolation,
-        "shrink": recipe.shrink,
-    }
-    if recipe.network == "residual":
-        settings |= {"width": recipe.options.get("width", 8), "dropout": recipe.options.get("dropout", 0.3)}
-    return settings
-
-
 def _with(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
     in_plan = {key: settings[key] for key in ("learning_rate", "weight_decay", "mixup", "interpolation")}
     in_options = {key: settings[key] for key in ("width", "dropout") if key in settings}
@@ -114,6 +95,17 @@ def _with(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
         options=recipe.options | in_options,
         shrink=bool(settings["shrink"]),
     )
+
+
+def _fingerprint(
+    images: npt.NDArray[np.float32], targets: Targets, groups: npt.NDArray[Any] | None, recipe: Recipe, seed: int
+) -> str:
+    """Name a search by all that its trials depend on."""
+    digest = hashlib.blake2b(digest_size=16)
+    owners = None if groups is None else groups.tolist()
+    for part in (images.tobytes(), targets.values.tobytes(), repr((owners, recipe, seed)).encode()):
+        digest.update(part)
+    return f"tune-{digest.hexdigest()}"
 
 
 def _loss(scores: npt.NDArray[np.float32], targets: Targets, rows: npt.NDArray[np.intp]) -> float:
@@ -126,7 +118,7 @@ def _loss(scores: npt.NDArray[np.float32], targets: Targets, rows: npt.NDArray[n
 
 
 def _n_complete(study: optuna.Study) -> int:
-    return sum(trial.state is optuna.trial.TrialState.COMPLETE for trial in study.trials)
+    return sum(trial.state is TrialState.COMPLETE for trial in study.trials)
 
 
 def _storage(journal: Path | None) -> optuna.storages.BaseStorage | None:

@@ -1,0 +1,90 @@
+"""How the pages are built: `make docs`. Nothing is fetched, neither here nor by a reader's browser."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "kotowari"
+author = "The kotowari developers"
+copyright = author
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+    "mathml",
+    "api_pages",
+    "measured",
+    "study_options",
+]
+exclude_patterns = ["_build", "gallery/**/*.ipynb", "gallery/*.md5", "gallery/sg_execution_times.rst"]
+default_role = "code"
+html_math_renderer = "mathml"
+
+html_theme = "pydata_sphinx_theme"
+html_title = "kotowari"
+html_static_path = ["_static"]
+html_css_files = ["kotowari.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "friendly",
+    "pygments_dark_style": "github-dark",
+}
+
+api_packages = [
+    f"kotowari.{room}"
+    for room in (
+        "core",
+        "formats",
+        "datasets",
+        "networks",
+        "training",
+        "explain",
+        "trust",
+        "report",
+        "studies",
+        "studies.omics",
+    )
+]
+autosummary_generate = False
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 100
+numpydoc_show_class_members = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"plot_",
+    "ignore_pattern": r"conftest\.py",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "write_computation_times": False,
+}
+
+_ARRAY_LIKE = stringify_annotation(npt.ArrayLike, "smart")
+
+
+def _short_arrays(*given: Any) -> tuple[str, str | None] | None:
+    """Write ``ArrayLike`` where its long union of types stands in a signature."""
+    signature, returned = given[-2:]
+    if signature is None:
+        return None
+    return signature.replace(_ARRAY_LIKE, "ArrayLike"), returned and returned.replace(_ARRAY_LIKE, "ArrayLike")
+
+
+def setup(app: Sphinx) -> None:
+    """Hang in the shortening of signatures."""
+    app.connect("autodoc-process-signature", _short_arrays)

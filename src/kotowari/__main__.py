@@ -1,0 +1,5 @@
+"""`python -m kotowari` is `kotowari`."""
+
+from kotowari.cli.main import main
+
+raise SystemExit(main())

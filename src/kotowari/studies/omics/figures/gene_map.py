@@ -1,0 +1,118 @@
+"""All genes at their pixels, coloured by how much they decide."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure as Canvas
+
+from kotowari.core.jobs import Arrays
+from kotowari.report.numerals import count, fixed
+from kotowari.studies.omics.figures.style import AGAINST, INK, SEQUENTIAL, SOFT, WIDE, Sketch, bare, new_canvas, shorten
+
+__all__ = ["gene_map_picture", "spread"]
+
+_N_NAMED = 10
+_BOX = (0.19, 0.115, 0.62, 0.865)  # of the map on the canvas: left, bottom, width, height
+_GAP = 0.19  # inches between two names
+_TOP_SHARE = 0.01
+
+
+def gene_map_picture(arrays: Arrays) -> Sketch:
+    """Draw the map of the genes with the strongest named at its sides."""
+    strength, pixels = arrays["strength"].astype(np.float64), arrays["pixels"].astype(np.intp)
+    image = np.full(tuple(arrays["shape"].tolist()), np.nan)
+    order = np.argsort(strength, kind="stable")
+    image[tuple(pixels[order].T)] = strength[order]  # the last one written to a pixel is its strongest gene
+    canvas = new_canvas(WIDE, constrained=False)
+    axes = canvas.add_axes(_BOX)
+    shown = axes.imshow(
+        image, cmap=SEQUENTIAL, norm=PowerNorm(0.5, 0.0, float(strength.max()) or 1.0), interpolation="nearest"
+    )
+    bare(axes)
+    _scale(canvas, axes, shown, float(strength.max()))
+    top = order[::-1][:_N_NAMED]
+    _name(axes, [shorten(gene, 17) for gene in arrays["genes"][top]], pixels[top], image.shape)
+    return Sketch("gene-map", canvas, "Where the decisive genes lie", _caption(strength, pixels), "reason")
+
+
+def spread(places: npt.NDArray[np.float64], gap: float, low: float, high: float) -> npt.NDArray[np.float64]:
+    """Move sorted places apart until neighbours keep ``gap``, inside ``low`` to ``high``, as little as a sweep allows.
+
+    Examples
+    --------
+    >>> spread(np.array([0.5, 0.5, 0.9]), 0.25, 0.0, 1.0).tolist()
+    [0.375, 0.625, 0.9]
+    """
+    n = len(places)
+    steps = gap * np.arange(n)
+    # places less their steps must not fall: the nearest such numbers are the means of pooled neighbours
+    blocks: list[tuple[float, int]] = []
+    for value in places - steps:
+        mean, size = float(value), 1
+        while blocks and blocks[-1][0] > mean:
+            before, n_before = blocks.pop()
+            mean, size = (before * n_before + mean * size) / (n_before + size), n_before + size
+        blocks.append((mean, size))
+    pooled = np.concatenate([np.full(size, mean) for mean, size in blocks]) if blocks else places
+    moved: npt.NDArray[np.float64] = np.clip(pooled, low, high - gap * (n - 1)) + steps
+    return moved
+
+
+def _scale(canvas: Canvas, axes: Axes, shown: object, largest: float) -> None:
+    left, bottom, width, _ = _BOX
+    bar = canvas.colorbar(shown, cax=canvas.add_axes((left, bottom - 0.05, width, 0.018)), orientation="horizontal")  # type: ignore[arg-type]
+    decimals = max(0, 2 - math.floor(math.log10(largest))) if largest > 0 else 0
+    ticks = [0.0, largest / 16, largest / 4, largest]
+    bar.set_ticks(ticks, labels=[fixed(tick, decimals) if tick else "0" for tick in ticks])
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=2)
+    axes.figure.text(
+        left - 0.015, bottom - 0.042, "strength (score units)", ha="right", va="center", color=SOFT, size=8
+    )
+
+
+def _name(axes: Axes, names: list[str], pixels: npt.NDArray[np.intp], shape: tuple[int, ...]) -> None:
+    """Write the names beside the map, half on each side, and lead a line from each to its pixel."""
+    height, width = shape
+    gap = _GAP / min(_BOX[3] * WIDE[1], _BOX[2] * WIDE[0] * height / width)
+    by_column = np.argsort(pixels[:, 1], kind="stable")
+    half = (len(names) + 1) // 2
+    for side, members in ((-1, by_column[:half]), (1, by_column[half:])):
+        members = members[np.argsort(pixels[members, 0], kind="stable")]
+        need = gap * (len(members) - 1)  # a flat map has less height than its names
+        low, high = min(0.02, 0.5 - need / 2), max(0.98, 0.5 + need / 2)
+        rows = spread(pixels[members, 0] / height, gap, low, high) * height
+        edge = -0.5 if side < 0 else width - 0.5
+        for k, row in zip(members, rows, strict=True):
+            y, x = pixels[k]
+            elbow, text = edge + side * 0.02 * width, edge + side * 0.05 * width
+            axes.plot([x, elbow, text], [y, row, row], color=INK, lw=0.6, alpha=0.75, clip_on=False)
+            axes.scatter([x], [y], s=36, facecolors="none", edgecolors=AGAINST, linewidths=1.3, clip_on=False)
+            axes.text(
+                edge + side * 0.06 * width,
+                row,
+                f"{names[k]}  {k + 1}" if side < 0 else f"{k + 1}  {names[k]}",
+                ha="right" if side < 0 else "left",
+                va="center",
+                size=8.5,
+            )
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+
+
+def _caption(strength: npt.NDArray[np.float64], pixels: npt.NDArray[np.intp]) -> str:
+    n = len(strength)
+    shared = n - len(np.unique(pixels, axis=0))
+    top = max(1, round(_TOP_SHARE * n))
+    total = float(strength.sum())
+    held = float(np.sort(strength)[-top:].sum()) / total if total > 0 else 0.0
+    crowd = f" Where genes share a pixel ({count(shared)} do), the strongest is shown." if shared else ""
+    return (
+        f"Each of the {count(n)} genes stands at its pixel; the darker, the more it moves the score (square-root "
+        f"colour scale). The {min(_N_NAMED, n)} strongest are named with their rank.{crowd} Neighbours rise and fall "
+        "together, so a dark patch is a group of genes that could stand in for each other, and a lone dark pixel "
+        f"speaks for itself. The strongest {count(top)} {'gene holds' if top == 1 else 'genes hold'} "
+        f"{100 * held:.0f} % of all strength; {100 * top / n:.0f} % would mean that no gene counts more than another."
+    )

@@ -1,0 +1,57 @@
+"""Every example of the gallery runs without a warning, says something and draws something."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "examples"
+EXAMPLES = sorted(FOLDER.glob("plot_*.py"))
+_RUN = """
+import runpy, sys
+import matplotlib.pyplot as plt
+runpy.run_path(sys.argv[1], run_name="__main__")
+sys.stderr.write(f"pictures {len(plt.get_fignums())}")
+"""
+
+
+def run_example(path):
+    """Return what an example prints, and how many pictures it leaves."""
+    environment = os.environ | {"MPLBACKEND": "Agg"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _RUN, str(path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip(), int(done.stderr.rpartition("pictures ")[2])
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_speaks_and_draws(path):
+    text, pictures = run_example(path)
+    assert text
+    assert pictures >= 1
+
+
+def test_example_with_a_warning_is_caught(tmp_path):
+    path = tmp_path / "plot_wrong.py"
+    path.write_text("import warnings\nwarnings.warn('old', DeprecationWarning)\n")
+    with pytest.raises(AssertionError, match="DeprecationWarning"):
+        run_example(path)
+
+
+def test_silent_example_is_seen_as_silent(tmp_path):
+    path = tmp_path / "plot_silent.py"
+    path.write_text("x = 1\n")
+    assert run_example(path) == ("", 0)
