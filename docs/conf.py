@@ -1,5 +1,6 @@
 """How the pages are built: `make docs`. Nothing is fetched, neither here nor by a reader's browser."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import numpy.typing as npt
 from sphinx.application import Sphinx
 from sphinx.util.typing import stringify_annotation
+
+from kotowari.core.options import Options
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
@@ -32,6 +35,7 @@ html_title = "kotowari"
 html_static_path = ["_static"]
 html_css_files = ["kotowari.css"]
 html_show_sourcelink = False
+html_sidebars = {page: [] for page in ("index", "trust", "measured", "house", "studies/*")}
 html_theme_options = {
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],
@@ -75,16 +79,22 @@ sphinx_gallery_conf = {
 }
 
 _ARRAY_LIKE = stringify_annotation(npt.ArrayLike, "smart")
+_DTYPE = r"~?(?:numpy\.)?dtype\[([^][]*(?:\[[^][]*\])?)\]"
+_ARRAY = re.compile(r"~?(?:numpy\.)?ndarray\[tuple\[~?(?:typing\.)?Any, \.\.\.\], " + _DTYPE + r"\]")
 
 
-def _short_arrays(*given: Any) -> tuple[str, str | None] | None:
-    """Write ``ArrayLike`` where its long union of types stands in a signature."""
-    signature, returned = given[-2:]
-    if signature is None:
-        return None
-    return signature.replace(_ARRAY_LIKE, "ArrayLike"), returned and returned.replace(_ARRAY_LIKE, "ArrayLike")
+def _short_signature(*given: Any) -> tuple[str, str | None] | None:
+    """Write ``ArrayLike`` and ``NDArray`` where their long types stand; options of a study have a page of their own."""
+    part, (signature, returned) = given[3], given[-2:]
+    if isinstance(part, type) and issubclass(part, Options):
+        return "(**options)", None
+    return None if signature is None else (_short(signature), returned and _short(returned))
+
+
+def _short(types: str) -> str:
+    return _ARRAY.sub(r"NDArray[\1]", types.replace(_ARRAY_LIKE, "ArrayLike"))
 
 
 def setup(app: Sphinx) -> None:
     """Hang in the shortening of signatures."""
-    app.connect("autodoc-process-signature", _short_arrays)
+    app.connect("autodoc-process-signature", _short_signature)

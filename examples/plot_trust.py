@@ -1,9 +1,10 @@
 """
-Is it more than chance, would it come again, and what would have been missed?
-=============================================================================
+Chance, stability, detection limit
+==================================
 
-Three questions to any ranking of genes, asked here of the simplest one there is, a difference of two means, on
-simulated data whose truth is known. The same functions take the scores of a network.
+Is it more than chance, would it come again, and what would have been missed? Three questions to any ranking of genes,
+asked here of the simplest one there is, a difference of two means, on simulated data whose truth is known. The same
+functions take the scores of a network.
 """
 
 from pathlib import Path

@@ -1,6 +1,8 @@
 """Formulas as MathML, made while building: pages need no script and no network to show them."""
 
 import re
+from html import unescape
+from xml.etree import ElementTree
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -8,6 +10,10 @@ from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 from sphinx.writers.html5 import HTML5Translator
 
+_NAMESPACE = "http://www.w3.org/1998/Math/MathML"
+_SPACE = f"{{{_NAMESPACE}}}"
+ElementTree.register_namespace("", _NAMESPACE)
+_ENTITY = re.compile(r"&(?!lt;|gt;|amp;|quot;|#)\w+;")  # names that HTML knows and XML does not
 _BIG = re.compile(r"\\(big|Big|bigg|Bigg)\s*(\\?[()\[\]{}|])")
 
 
@@ -18,13 +24,25 @@ def setup(app: Sphinx) -> ExtensionMetadata:
 
 
 def _inline(translator: HTML5Translator, node: nodes.math) -> None:
-    translator.body.append(tex2mathml(_sided(node.astext())))
+    translator.body.append(_mathml(node.astext()))
     raise nodes.SkipNode
 
 
 def _block(translator: HTML5Translator, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="formula">{tex2mathml(_sided(node.astext()), as_block=True)}</div>')
+    translator.body.append(f'<div class="formula">{_mathml(node.astext(), as_block=True)}</div>')
     raise nodes.SkipNode
+
+
+def _mathml(formula: str, *, as_block: bool = False) -> str:
+    """Convert a formula, and put the index of an accented letter beside it: the converter puts it underneath."""
+    markup = _ENTITY.sub(lambda found: unescape(found[0]), tex2mathml(_sided(formula), as_block=as_block))
+    tree = ElementTree.fromstring(markup)  # noqa: S314  (made here)
+    for part in tree.iter(f"{_SPACE}munderover"):
+        letter, index, accent = part
+        if accent.tag == f"{_SPACE}mo" and accent.get("stretchy") == "false":
+            part.tag, part[:] = f"{_SPACE}msub", [ElementTree.Element(f"{_SPACE}mover"), index]
+            part[0].extend([letter, accent])
+    return ElementTree.tostring(tree, encoding="unicode")
 
 
 def _sided(formula: str) -> str:

@@ -79,7 +79,9 @@ def _study(name: str, figures: Figures, words: Mapping[str, str]) -> Iterator[st
 
 def _circumstances(figures: Figures) -> str:
     versions = ", ".join(
-        f"{key.removeprefix('version_')} {value}" for key, value in figures.items() if key.startswith("version_")
+        f"{key.removeprefix('version_')} {value}"
+        for key, value in figures.items()
+        if key.startswith("version_") and value
     )
     told = {"machine": "on {}", "machine_cores": "{} cores", "threads": "threads: {}", "date": "{}"}
     words = [form.format(figures[key]) for key, form in told.items() if figures.get(key) is not None]

@@ -322,7 +322,7 @@ def test_a_folder_that_cannot_be_made_is_refused(files, tmp_path, refused):
     assert "choose another folder" in sentence
 
 
-def test_a_disk_that_fills_up_is_told_and_the_run_goes_on_once_there_is_room(files, out, monkeypatch, refused, capsys):
+def test_a_disk_that_fills_up_is_told_and_the_run_goes_on_once_there_is_room(files, out, monkeypatch, refused):
     real, written = os.fsync, []
 
     def fsync(handle):

@@ -1,6 +1,7 @@
 """The independent fits of a run, as functions of plain arguments that any worker can call."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +15,12 @@ from sklearn.feature_selection import f_classif, f_regression
 
 from kotowari.core.jobs import Arrays
 from kotowari.core.seeds import derive_seed
+from kotowari.studies.omics.baselines.pixels import permuted_pixels
 from kotowari.studies.omics.config import Config
 from kotowari.studies.omics.data import Task
 from kotowari.studies.omics.model.ensemble import Member
 from kotowari.studies.omics.model.estimators import DeepInsightClassifier, DeepInsightRegressor
+from kotowari.studies.omics.model.images import PixelMap
 from kotowari.studies.omics.model.statistics import pixel_scaling
 from kotowari.studies.omics.model.transformer import DeepInsightTransformer
 from kotowari.training.devices import require_device
@@ -80,17 +83,12 @@ class Drawn:
         return replace(self, y=self.y[order], codes=self.codes[order])
 
 
-def with_permuted_pixels(drawn: Drawn, seed: int) -> Drawn:
-    """Return the images with their genes dealt out anew over the occupied pixels: the same values, no neighbourhood."""
+def with_permuted_pixels(drawn: Drawn, X: pd.DataFrame, seed: int) -> Drawn:
+    """Return the images with the genes dealt out anew over the occupied pixels: the same values, no neighbourhood."""
     rng = np.random.default_rng(seed)
-    images = np.zeros_like(drawn.images)
-    n_layers = len(drawn.transformer.layers_)
-    for number, pixel_map in enumerate(drawn.transformer.maps_):
-        rows, columns = np.unique(pixel_map.pixels, axis=0).T
-        order = rng.permutation(len(rows))
-        channels = slice(number * n_layers, (number + 1) * n_layers)
-        images[:, channels, rows[order], columns[order]] = drawn.images[:, channels, rows, columns]
-    return replace(drawn, images=images)
+    transformer = copy(drawn.transformer)
+    transformer.maps_ = tuple(PixelMap(permuted_pixels(one.pixels, rng), one.shape) for one in transformer.maps_)
+    return replace(drawn, transformer=transformer, images=transformer.transform(X))
 
 
 def patient_bootstrap(groups: npt.NDArray[Any], codes: npt.NDArray[np.int64], seed: int) -> Fold:

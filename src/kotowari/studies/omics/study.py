@@ -111,7 +111,7 @@ def compare(job: OmicsJob, progress: Progress) -> None:
     trivial = {
         f"fold-{k}": (
             job.estimator("fit", k),
-            fitting.with_permuted_pixels(job.drawn(f"fold-{k}"), job.seed("permuted pixels", k)),
+            fitting.with_permuted_pixels(job.drawn(f"fold-{k}"), samples.X, job.seed("permuted pixels", k)),
             fold,
             "none",
         )

@@ -30,7 +30,13 @@ def mean_images_picture(arrays: Arrays) -> Sketch:
         canvas = draw_blocks([means])
     elif len(images) == 2:
         gap = images[1] - images[0]
-        apart = Block("Difference", [gap], [f"{names[1]} less {names[0]}"], DIVERGING, centred(gap))
+        apart = Block(
+            "Difference",
+            [gap],
+            [" less ".join(shorten(name, 9, keep_end=True) for name in names[::-1])],
+            DIVERGING,
+            centred(gap),
+        )
         canvas = draw_blocks([means, apart], across=True)
     else:
         gaps = images - images.mean(0)
@@ -92,5 +98,5 @@ def _mean_caption(images: Images, left_out: str) -> str:
 def _strongest(names: Sequence[str], maps: Images) -> str:
     if len(names) == 1:
         return ""
-    strongest = shorten(names[int(np.abs(maps).mean((1, 2)).argmax())], 40)
+    strongest = shorten(names[int(np.abs(maps).mean((1, 2)).argmax())], 40, keep_end=True)
     return f" for all classes, so that a pale class is one with weak reasons; {strongest} has the strongest"

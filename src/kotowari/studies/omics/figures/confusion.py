@@ -24,7 +24,7 @@ def confusion_picture(truth: IntArray, said: IntArray, names: list[str]) -> Sket
     sizes = table.sum(1)
     canvas = new_canvas((WIDE[0], min(WIDE[1], 2.6 + 0.26 * n)))
     left, right = canvas.subplots(1, 2, width_ratios=[2.1, 1], sharey=True)
-    _matrix(left, table, [shorten(name, 16) for name in names])
+    _matrix(left, table, [shorten(name, 16, keep_end=True) for name in names])
     _found(right, np.diag(table), sizes)
     share = np.diag(table)[sizes > 0] / sizes[sizes > 0]
     mixed = table - np.diag(np.diag(table))
@@ -36,8 +36,9 @@ def confusion_picture(truth: IntArray, said: IntArray, names: list[str]) -> Sket
     if mixed.any():
         row, column = np.unravel_index(int(mixed.argmax()), mixed.shape)
         caption += (
-            f"Most often {shorten(names[row], 40)} is taken for {shorten(names[column], 40)} "
-            f"({count(int(mixed[row, column]))} of {count(int(sizes[row]))}). A wide interval means few samples: do "
+            f"Most often {shorten(names[row], 40, keep_end=True)} is taken for "
+            f"{shorten(names[column], 40, keep_end=True)} ({count(int(mixed[row, column]))} of "
+            f"{count(int(sizes[row]))}). A wide interval means few samples: do "
             "not rank classes whose intervals overlap."
         )
     else:

@@ -7,17 +7,21 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure as Canvas
+from matplotlib.image import AxesImage
 
 from kotowari.core.jobs import Arrays
-from kotowari.report.numerals import count, fixed
+from kotowari.report.numerals import count, fixed, significant
 from kotowari.studies.omics.figures.style import AGAINST, INK, SEQUENTIAL, SOFT, WIDE, Sketch, bare, new_canvas, shorten
 
 __all__ = ["gene_map_picture", "spread"]
 
 _N_NAMED = 10
-_BOX = (0.19, 0.115, 0.62, 0.865)  # of the map on the canvas: left, bottom, width, height
+# inches
+_LEFT, _WIDTH, _TALLEST, _BELOW, _ABOVE = 1.37, 4.46, 4.41, 0.59, 0.1
 _GAP = 0.19  # inches between two names
 _TOP_SHARE = 0.01
+_MOST_DECIMALS = 6
+_UNIT = "strength (score units)"
 
 
 def gene_map_picture(arrays: Arrays) -> Sketch:
@@ -26,13 +30,15 @@ def gene_map_picture(arrays: Arrays) -> Sketch:
     image = np.full(tuple(arrays["shape"].tolist()), np.nan)
     order = np.argsort(strength, kind="stable")
     image[tuple(pixels[order].T)] = strength[order]  # the last one written to a pixel is its strongest gene
-    canvas = new_canvas(WIDE, constrained=False)
-    axes = canvas.add_axes(_BOX)
+    tall = max(min(_TALLEST, _WIDTH * image.shape[0] / image.shape[1]), _GAP * _N_NAMED / 2)
+    height = tall + _BELOW + _ABOVE
+    canvas = new_canvas((WIDE[0], height), constrained=False)
+    axes = canvas.add_axes((_LEFT / WIDE[0], _BELOW / height, _WIDTH / WIDE[0], tall / height))
     shown = axes.imshow(
         image, cmap=SEQUENTIAL, norm=PowerNorm(0.5, 0.0, float(strength.max()) or 1.0), interpolation="nearest"
     )
     bare(axes)
-    _scale(canvas, axes, shown, float(strength.max()))
+    _scale(canvas, shown, float(strength.max()))
     top = order[::-1][:_N_NAMED]
     _name(axes, [shorten(gene, 17) for gene in arrays["genes"][top]], pixels[top], image.shape)
     return Sketch("gene-map", canvas, "Where the decisive genes lie", _caption(strength, pixels), "reason")
@@ -61,23 +67,24 @@ def spread(places: npt.NDArray[np.float64], gap: float, low: float, high: float)
     return moved
 
 
-def _scale(canvas: Canvas, axes: Axes, shown: object, largest: float) -> None:
-    left, bottom, width, _ = _BOX
-    bar = canvas.colorbar(shown, cax=canvas.add_axes((left, bottom - 0.05, width, 0.018)), orientation="horizontal")  # type: ignore[arg-type]
+def _scale(canvas: Canvas, shown: AxesImage, largest: float) -> None:
+    """Put the colours below the map, as wide as its frame."""
+    width, height = canvas.get_size_inches()
+    box = (_LEFT / width, (_BELOW - 0.25) / height, _WIDTH / width, 0.09 / height)
+    bar = canvas.colorbar(shown, cax=canvas.add_axes(box), orientation="horizontal")
+    canvas.text((_LEFT - 0.1) / width, (_BELOW - 0.2) / height, _UNIT, ha="right", va="center", color=SOFT, size=8)
     decimals = max(0, 2 - math.floor(math.log10(largest))) if largest > 0 else 0
     ticks = [0.0, largest / 16, largest / 4, largest]
-    bar.set_ticks(ticks, labels=[fixed(tick, decimals) if tick else "0" for tick in ticks])
+    exact = 0 < decimals < _MOST_DECIMALS
+    bar.set_ticks(ticks, labels=[fixed(t, decimals) if exact and t else significant(t, 2) for t in ticks])
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2)
-    axes.figure.text(
-        left - 0.015, bottom - 0.042, "strength (score units)", ha="right", va="center", color=SOFT, size=8
-    )
 
 
 def _name(axes: Axes, names: list[str], pixels: npt.NDArray[np.intp], shape: tuple[int, ...]) -> None:
     """Write the names beside the map, half on each side, and lead a line from each to its pixel."""
     height, width = shape
-    gap = _GAP / min(_BOX[3] * WIDE[1], _BOX[2] * WIDE[0] * height / width)
+    gap = _GAP / min(_TALLEST, _WIDTH * height / width)
     by_column = np.argsort(pixels[:, 1], kind="stable")
     half = (len(names) + 1) // 2
     for side, members in ((-1, by_column[:half]), (1, by_column[half:])):

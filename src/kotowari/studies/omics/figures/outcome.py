@@ -88,7 +88,7 @@ def _two_classes(positive: npt.NDArray[np.bool_], score: FloatArray, names: list
     left.text(0.97, 0.06, f"area {fixed(area, 2)}", ha="right", size=10, weight="bold", color=OURS)
     left.text(0.55, 0.5, "chance", size=8, color=SOFT)
     left.set(xlim=(0, 1), ylim=(0, 1.01), aspect="equal", title="ROC curve")
-    short = [shorten(name, 18) for name in names]
+    short = [shorten(name, 18, keep_end=True) for name in names]
     left.set(xlabel=f"{short[0]} called {short[1]}", ylabel=f"{short[1]} found")
     for axis in (left.xaxis, left.yaxis):
         axis.set_ticks([0, 0.5, 1], ["0", "0.5", "1"])

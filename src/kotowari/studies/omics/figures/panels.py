@@ -83,7 +83,7 @@ def _draw(
         axes.imshow(
             image, cmap=block.colours, norm=block.scale, aspect="auto", interpolation=_interpolation(image, width)
         )
-        axes.set_title(shorten(name, letters), loc="center", pad=3, size=8.5, weight="normal")
+        axes.set_title(shorten(name, letters, keep_end=True), loc="center", pad=3, size=8.5, weight="normal")
         bare(axes)
     n_rows = -(-len(block.images) // n_columns)
     x = left + n_columns * (width + _GAP)

@@ -101,7 +101,7 @@ def _ranking(table: pd.DataFrame, name: str, arrays: Arrays) -> Sketch | None:
     axes.scatter(nes, rows, s=34, c=colours, zorder=3)
     limit = float(np.abs(nes).max()) * 1.12 or 1.0
     axes.set(xlim=(-limit, limit), xlabel="normalised enrichment score")
-    classes = [shorten(name, 14) for name in arrays.get("classes", np.array([], str))]
+    classes = [shorten(name, 20, keep_end=True) for name in arrays.get("classes", np.array([], str))]
     if len(classes) == 2:
         for side, label, colour in ((0, f"towards {classes[0]}", OURS), (1, f"towards {classes[1]}", AGAINST)):
             axes.text(side, 1.01, label, transform=axes.transAxes, ha="right" if side else "left", color=colour, size=8)

@@ -123,7 +123,7 @@ def faithfulness_picture(arrays: Arrays) -> Sketch:
         "On samples kept aside, genes are replaced by their training mean, the strongest first (deletion), and given "
         f"back to an empty sample in the same order (insertion). {words}"
     )
-    return Sketch("faithfulness", canvas, "Does the score hang on the named genes?", caption, "trust")
+    return Sketch("faithfulness", canvas, "Whether the score hangs on the named genes", caption, "trust")
 
 
 def _random_frequencies(arrays: Arrays, n: int, size: float) -> FloatArray:

@@ -52,7 +52,7 @@ SIGNIFICANT = "\N{BLACK STAR}"
 # inches; a hundred pixels of the page each, so that type of 8 points has the size of a caption. The report gives a row
 # of its own to a picture wider than 1.4 times its height, and sets two others side by side.
 WIDE, HALF = (7.2, 5.1), (4.2, 3.3)
-DPI = (200, 150, 110, 90)
+DPI = (200, 150, 110)
 MOST_BYTES = 400_000
 
 SEQUENTIAL: Colormap = LinearSegmentedColormap.from_list("strength", ["#e8ebf0", "#a9bdd8", "#4d76ac", OURS, "#101f3a"])
@@ -140,18 +140,16 @@ def new_canvas(size: tuple[float, float], *, constrained: bool = True) -> Canvas
 def encode(canvas: Canvas) -> tuple[bytes, bool]:
     """Return the canvas as PNG, and whether its fonts lack a sign that it shows; equal canvases give equal bytes.
 
-    A picture that would be larger than :data:`MOST_BYTES` is drawn coarser, down to the lowest of :data:`DPI`.
+    A picture larger than :data:`MOST_BYTES` gets 256 colours, none of them far from its own; if that is not enough it
+    is drawn coarser, down to the lowest of :data:`DPI`.
     """
     png, lacks_signs = b"", False
     for dpi in DPI:
-        drawn, packed = BytesIO(), BytesIO()
-        with warnings.catch_warnings(record=True) as heard:
-            warnings.simplefilter("always")
-            canvas.savefig(drawn, format="png", dpi=dpi, pil_kwargs={"compress_level": 1})
-        lacks_signs = _lacks_signs(heard)
-        with Image.open(drawn) as image:
-            image.convert("RGB").save(packed, "PNG", optimize=True)  # opaque, and without word of date or version
-        png = packed.getvalue()
+        image, lacks_signs = _drawn(canvas, dpi)
+        png = _packed(image)
+        if len(png) > MOST_BYTES:
+            # by coverage, not by count: a rare colour is a strong value
+            png = _packed(image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE))
         if len(png) <= MOST_BYTES:
             break
     return png, lacks_signs
@@ -177,25 +175,42 @@ def bare(axes: Axes) -> None:
         spine.set(visible=True, color=LINE)
 
 
-def shorten(text: object, limit: int) -> str:
-    """Return a name on one line of at most ``limit`` signs.
+def shorten(text: object, limit: int, *, keep_end: bool = False) -> str:
+    """Return a name on one line of at most ``limit`` signs; names that differ at their ends keep these.
 
     Examples
     --------
     >>> shorten("microsatellite instability", 15)
     'microsatellite…'
+    >>> shorten("microsatellite instability", 15, keep_end=True)
+    'microsa…ability'
     """
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)).split())
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+    if len(line) <= limit:
+        return line
+    tail = (limit - 1) // 2 if keep_end else 0
+    return f"{line[: limit - 1 - tail].rstrip()}…{line[len(line) - tail :].lstrip()}"
 
 
-def _lacks_signs(heard: list[warnings.WarningMessage]) -> bool:
-    """Tell whether a font lacked a sign, and pass on whatever else was warned of."""
+def _drawn(canvas: Canvas, dpi: int) -> tuple[Image.Image, bool]:
+    """Return the pixels of a canvas, and whether a font lacked a sign; whatever else was warned of is passed on."""
+    buffer = BytesIO()
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        canvas.savefig(buffer, format="png", dpi=dpi, pil_kwargs={"compress_level": 1})
     lacking = [bool(re.match(r"Glyph .* missing from", str(warning.message))) for warning in heard]
     for warning, known in zip(heard, lacking, strict=True):
         if not known:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return any(lacking)
+    with Image.open(buffer) as image:
+        return image.convert("RGB"), any(lacking)
+
+
+def _packed(image: Image.Image) -> bytes:
+    """Return the bytes of a PNG, without a word of date or version."""
+    buffer = BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def _largest(values: npt.NDArray[Any]) -> float:

@@ -84,7 +84,7 @@ def _signs(axes: Axes, means: FloatArray, names: list[str], ends: tuple[str, str
     """Colour each gene's mean relevance for each class, zero neutral."""
     shown = axes.imshow(means, cmap=DIVERGING, norm=centred(means), aspect="auto", interpolation="nearest")
     bare(axes)
-    short = [shorten(name, 12) for name in names]
+    short = [shorten(name, 14, keep_end=True) for name in names]
     crowded = sum(len(name) for name in short) > 6 * len(short) or len(short) > 4
     axes.set_xticks(range(len(names)), short, rotation=90 if crowded else 0, color=INK)
     axes.tick_params(axis="x", length=0, pad=2)

@@ -345,7 +345,7 @@ def class_column(y: Any) -> Array:
         _require_finite(column)
     check_classification_targets(column)
     if (column == column[0]).all():
-        raise InputError(f"y holds the one class {column[0]!r}; a classifier needs two classes or more.")
+        raise InputError(f"y holds the one class '{column[0]}'; a classifier needs two classes or more.")
     return column
 
 
