@@ -69,5 +69,5 @@ def pack_arrays(arrays: Arrays) -> bytes:
 
 def load_arrays(path: Path) -> Arrays:
     """Read an npz file without pickles."""
-    with np.load(path, allow_pickle=False) as arrays:
+    with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}

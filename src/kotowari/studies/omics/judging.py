@@ -136,7 +136,8 @@ def _stability(job: OmicsJob) -> Check:
     if len(selections) < 2:
         return Check.not_applicable("stability", "Fewer than two bootstraps were asked for, so stability is not known.")
     stability = selection_stability(selections)
-    job.keep("stability", {"stability": np.array([stability.index, stability.low, stability.high])})
+    ends = np.array([stability.index, stability.low, stability.high])
+    job.keep("stability", {"stability": ends, "n_selections": np.array(len(selections))})
     return stability_check(stability)
 
 
