@@ -173,7 +173,7 @@ def _keep_to_one_thread() -> None:
     """Start again with one thread where the environment does not say so yet: libraries read it when they are loaded."""
     if any(os.environ.get(name) != "1" for name in _THREADS):
         os.environ.update(dict.fromkeys(_THREADS, "1"))
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # this very command
 
 
 def _earlier(options: argparse.Namespace) -> Figures:

@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.dummy import DummyRegressor
-from sklearn.utils.estimator_checks import estimator_checks_generator
+from sklearn.utils.estimator_checks import check_estimators_overwrite_params, estimator_checks_generator
 
 from kotowari.core.errors import DesignError, InputError
 from kotowari.studies.omics.model import ensemble as ensemble_module
@@ -81,8 +82,8 @@ def test_array_dispatch_changes_nothing():
         "    check(type(one).__name__, one, array_namespace='numpy', expect_only_array_outputs=False)\n"
     )
     environment = os.environ | {"SCIPY_ARRAY_API": "1", "OMP_NUM_THREADS": "1"}
-    here = os.path.dirname(__file__)  # noqa: PTH120  (handed over as text)
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script, here], env=environment, capture_output=True)
+    command = [sys.executable, "-W", "error", "-c", script, str(Path(__file__).parent)]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
 
 
@@ -93,18 +94,8 @@ def test_an_estimator_that_breaks_the_contract_is_caught():
             return super().fit(X, y, groups=groups)
 
     wrong = Forgetful(transformer=LAYOUT, n_members=1, plan=TrainingPlan(max_epochs=1), n_pairs=0)
-    broken = []
-    for estimator, check in estimator_checks_generator(wrong):
-        if check.func.__name__ in {
-            "check_dont_overwrite_attributes",
-            "check_dict_unchanged",
-            "check_estimators_overwrite_params",
-        }:
-            try:
-                check(estimator)
-            except AssertionError:
-                broken.append(check.func.__name__)
-    assert broken
+    with pytest.raises(AssertionError, match="n_members"):
+        check_estimators_overwrite_params("Forgetful", wrong)
 
 
 # ---------------------------------------------------------------------------------------------------- what is learned
@@ -141,7 +132,8 @@ def test_two_genes_that_matter_only_together_need_pairs():
         leaders[n_pairs] = set(np.argsort(-relevance.mean(0))[:2])
         scores[n_pairs] = model.score(values[200:], labels[200:])
     assert leaders[64] == {3, 250} != leaders[0]
-    assert scores[64] > 0.65 > scores[0] + 0.05
+    assert scores[64] > 0.85
+    assert scores[0] < 0.6
 
 
 def test_predictions_are_in_units_of_the_target():
@@ -183,11 +175,11 @@ def test_genes_sum_to_the_change_of_the_score(options):
     table, labels = planted()
     layout = DeepInsightTransformer(**({"layout": "pca"} | options))
     model = classifier(transformer=layout, n_members=2, n_pairs=8).fit(table, labels)
-    images = model.transformer_.transform(table[:20])
-    relevance, gap = model.relevance(table[:20], 1)
+    images = model.transformer_.transform(table[:8])
+    relevance, gap = model.relevance(table[:8], 1)
     start = np.mean([member.scores(member.reference[None].numpy())[0, 1] for member in model.members_])
-    change = model.scores(table[:20])[:, 1] - start
-    assert relevance.shape == (20, 60)
+    change = model.scores(table[:8])[:, 1] - start
+    assert relevance.shape == (8, 60)
     assert np.abs(relevance.sum(1) - change).max() < 2e-3 * np.abs(change).max()
     assert np.median(gap) < 1e-3
     np.testing.assert_array_equal(relevance, model.relevance_of_images(images, 1)[0])
@@ -197,8 +189,8 @@ def test_relevance_for_another_class_does_not_sum_to_this_one():
     table, labels = planted()
     model = classifier().fit(table, labels)
     start = model.members_[0].scores(model.members_[0].reference[None].numpy())[0, 1]
-    change = model.scores(table[:20])[:, 1] - start
-    wrong, _ = model.relevance(table[:20], 0)
+    change = model.scores(table[:8])[:, 1] - start
+    wrong, _ = model.relevance(table[:8], 0)
     assert np.abs(wrong.sum(1) - change).max() > 0.1 * np.abs(change).max()
 
 
@@ -215,9 +207,9 @@ def test_the_gap_owns_up_to_what_a_blur_has_spread():
     table, labels = planted(genes=40)
     layout = DeepInsightTransformer(layout="pca", blur=1.0, shape=(12, 12))
     model = classifier(transformer=layout).fit(table, labels)
-    images = model.transformer_.transform(table[:20])
+    images = model.transformer_.transform(table[:8])
     _, of_networks = model.pixel_relevance(images, 1)
-    _, gap = model.relevance(table[:20], 1)
+    _, gap = model.relevance(table[:8], 1)
     assert np.median(gap) > 10 * np.median(of_networks)
 
 
@@ -267,6 +259,14 @@ def test_a_folder_without_an_estimator_is_refused(tmp_path):
         DeepInsightClassifier.load(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("make", [classifier, lambda **options: DeepFeatureSelector(estimator=classifier(), **options)])
+def test_a_random_state_object_serves_as_a_seed(make):
+    table, labels = planted(samples=30, genes=20)
+    first, second = (make(random_state=np.random.RandomState(7)).fit(table, labels) for _ in range(2))
+    one, two = (model.scores(table) if make is classifier else model.scores_ for model in (first, second))
+    assert one.tobytes() == two.tobytes()
+
+
 def test_names_are_kept_and_another_order_is_refused():
     table, labels = planted()
     model = classifier(plan=TrainingPlan(max_epochs=1)).fit(table, labels)
@@ -284,7 +284,7 @@ def test_rows_outside_of_the_fit_are_never_read(tmp_path):
     for name, source in (("clean", table), ("poisoned", poisoned)):
         classifier().fit(source.iloc[:80], labels[:80]).save(tmp_path / name)
     assert bytes_of(tmp_path / "clean") == bytes_of(tmp_path / "poisoned")
-    with pytest.raises(InputError, match="row 80, column 'G0' is NaN"):
+    with pytest.raises(InputError, match="row 'P80', column 'G0'"):
         classifier().fit(poisoned, labels)
 
 
@@ -310,9 +310,9 @@ def test_tuning_stays_inside_the_fit_and_keeps_its_journal(tmp_path):
     table, labels = planted(samples=60, genes=30)
     options = {"tune": 2, "tune_journal": tmp_path / "trials.log", "plan": TrainingPlan(max_epochs=2)}
     first = classifier(**options).fit(table, labels)
-    before = (tmp_path / "trials.log").stat().st_size
+    finished = (tmp_path / "trials.log").read_text().count('"values"')
     again = classifier(**options).fit(table, labels)
-    assert (tmp_path / "trials.log").stat().st_size == before
+    assert (tmp_path / "trials.log").read_text().count('"values"') == finished >= 2
     assert again.recipe_ == first.recipe_
     assert again.scores(table).tobytes() == first.scores(table).tobytes()
 

@@ -1,4 +1,4 @@
-"""The search over settings: starts at the recipe, goes on after a break as if there had been none, keeps to its rows."""
+"""The search over settings: starts at the recipe, survives a break without a trace, keeps to its rows."""
 
 from dataclasses import replace
 

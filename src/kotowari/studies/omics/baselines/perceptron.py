@@ -18,9 +18,11 @@ __all__ = ["PerceptronClassifier", "PerceptronRegressor"]
 
 FloatArray = npt.NDArray[np.float64]
 
+_BATCH = 16  # small, so that tables of a few dozen samples get steps enough
+
 
 class _Perceptron(BaseEstimator):
-    def __init__(self, *, hidden: int = 128, dropout: float = 0.5, max_epochs: int = 30, random_state: int = 0) -> None:
+    def __init__(self, *, hidden: int = 128, dropout: float = 0.5, max_epochs: int = 50, random_state: int = 0) -> None:
         self.hidden = hidden
         self.dropout = dropout
         self.max_epochs = max_epochs
@@ -35,7 +37,9 @@ class _Perceptron(BaseEstimator):
                 nn.Dropout(self.dropout),
                 nn.Linear(self.hidden, targets.shape[1]),
             )
-        plan = TrainingPlan(max_epochs=self.max_epochs, seed=derive_seed(self.random_state, "training"))
+        plan = TrainingPlan(
+            max_epochs=self.max_epochs, batch_size=_BATCH, seed=derive_seed(self.random_state, "training")
+        )
         rows, none = np.arange(len(X)), np.arange(0)
         train(self.network_, torch.as_tensor(X), targets, train_index=rows, validation_index=none, loss=loss, plan=plan)
 

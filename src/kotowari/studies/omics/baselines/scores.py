@@ -131,7 +131,7 @@ def mlp_integrated_gradients(
     everyone = np.arange(len(labels))
     fold = fold or Fold(everyone, everyone)
     scaling = StandardScaler().fit(values[fold.train])
-    model = PerceptronClassifier(max_epochs=15 if quick else 30, random_state=random_state)
+    model = PerceptronClassifier(max_epochs=25 if quick else 50, random_state=random_state)
     model.fit(scaling.transform(values[fold.train]), labels[fold.train])
     held = torch.as_tensor(scaling.transform(values[fold.test]), dtype=torch.float32)
     codes = np.searchsorted(model.classes_, labels[fold.test])

@@ -264,7 +264,7 @@ class DeepInsightClassifier(ClassifierMixin, _DeepInsight):
         Most products of two genes offered to the network, chosen by a screen on the training part that leaves out what
         permuted labels reach; finds genes that matter only together. Residual network only.
     validation_fraction
-        Share of each class's owners that decides when to stop; 0 trains all epochs.
+        Share of each class's owners that decides when to stop, 0 up to 0.5; 0 trains all epochs.
     plan
         Settings of the training; None for the defaults of :class:`kotowari.training.TrainingPlan`.
     tune, tune_journal

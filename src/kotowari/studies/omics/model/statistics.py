@@ -13,6 +13,7 @@ _LARGEST_SCREEN = 8000  # pixels; the screen costs their square
 _BLOCK = 1024
 _SMALLEST_SD = 0.1  # of the median standard deviation, so that near-constant genes are not blown up
 _NULL_DRAWS = 2
+_PAIR_STRENGTH = 10.0  # root of the summed variances of the products, in units of a pixel's
 _ROUNDING = 1e-5  # of the largest value; single precision leaves residuals of constants above 0
 _LEAST_SHARE = 0.05  # of the gain, kept by pixels without an effect of their own: they may matter in pairs
 
@@ -72,6 +73,9 @@ def screened_pairs(
     together (exclusive or) have no effect of their own, yet a large T. Pairs below the largest T under permuted labels
     are left out, so on most data there are few or none.
 
+    The scales give the k products that are found standard deviations of :math:`10 / \sqrt{k}`. They have passed a test;
+    at the strength of an untested pixel, a lone pair would be learned more slowly than noise is memorised.
+
     Parameters
     ----------
     images
@@ -100,7 +104,8 @@ def screened_pairs(
     pixels = usable[found[strength > chance]]
     scaled = (flat - scaling.mean.reshape(-1)) * scaling.gain.reshape(-1)
     spread = (scaled[:, pixels[:, 0]] * scaled[:, pixels[:, 1]]).std(0)
-    return Pairs(pixels, (1.0 / np.maximum(spread, 1e-12)).astype(np.float32))
+    strength_each = _PAIR_STRENGTH / max(len(pixels), 1) ** 0.5
+    return Pairs(pixels, (strength_each / np.maximum(spread, 1e-12)).astype(np.float32))
 
 
 def _f_ratio(centred: FloatArray, targets: FloatArray) -> npt.NDArray[np.float64]:
