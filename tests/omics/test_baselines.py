@@ -70,7 +70,7 @@ def table():
 
 
 def made(task, name, **options):
-    return comparators(task, n_features=10, random_state=0, **{"quick": True} | options)[name]
+    return comparators(task, **{"n_features": 10, "random_state": 0, "quick": True} | options)[name]
 
 
 def test_every_comparator_is_tried():
@@ -210,6 +210,16 @@ def test_boosting_of_either_library_is_explained_by_its_gene(task, library, tabl
     assert scores.shape == (10,)
     assert scores.argmax() == 3
     assert scores[5] == 0
+
+
+def test_genes_kept_from_a_boosting_score_nothing(monkeypatch):
+    monkeypatch.setattr(models, "find_spec", lambda _name: None)
+    monkeypatch.setattr(models, "_SELECTED", 4)
+    X, y = np.random.default_rng(0).normal(size=(60, 12)), np.arange(60) % 2
+    X[:, 10] += 3 * y
+    scores = tree_shap_scores(made("classification", "gradient boosting", n_features=12).fit(X, y), X)
+    assert scores.argmax() == 10
+    assert (scores > 0).sum() <= 4
 
 
 def test_tree_shap_adds_up_in_blocks_to_what_lightgbm_gives():

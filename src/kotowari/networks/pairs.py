@@ -27,7 +27,7 @@ class PairedHead(nn.Module):
     pairs
         Indices into the flattened feature maps, shape ``(pair, 2)``, 0 up to their number; may be empty.
     scales
-        :math:`r_{ij}`, shape ``(pair,)``, usually one over the standard deviation of the product.
+        :math:`r_{ij}`, shape ``(pair,)``, which brings the products to one spread.
 
     Raises
     ------

@@ -64,7 +64,8 @@ def tree_shap_scores(model: Any, X: Any, *, random_state: int = 0) -> FloatArray
 
     LightGBM: mean absolute TreeSHAP value. scikit-learn's boosting has none, so there it is the mean absolute change of
     the probabilities (or of the prediction) when the values of the gene are dealt anew among the samples, once; it
-    costs one prediction a gene, on 200 samples at most. Neither needs labels; their scales differ.
+    costs one prediction a gene, on 200 samples at most. Neither needs labels; their scales differ. Genes that a step
+    named ``"select"`` keeps from the model score 0.
 
     Parameters
     ----------
@@ -83,20 +84,17 @@ def tree_shap_scores(model: Any, X: Any, *, random_state: int = 0) -> FloatArray
     Source: Lundberg et al. 2020, Nature Machine Intelligence 2 (TreeSHAP); Breiman 2001, Machine Learning 45
     (permutation), here held against the model's own output.
     """
-    booster, values = model, X
-    if isinstance(model, Pipeline):
-        booster, values = model[-1], model[:-1].transform(X)
-    values = np.asarray(values, dtype=np.float64)
-    if not hasattr(booster, "booster_"):
-        return _dealt_scores(booster, values[:_DEALT_ROWS], np.random.default_rng(random_state))
-    total = np.zeros(values.shape[1])
-    n_outputs = 1
-    for begin in range(0, len(values), _CHUNK):
-        # one block of genes and a constant for each output
-        shares = np.abs(booster.predict(values[begin : begin + _CHUNK], pred_contrib=True))
-        n_outputs = shares.shape[1] // (len(total) + 1)
-        total += shares.reshape(-1, len(total) + 1)[:, :-1].sum(0)
-    return total / (len(values) * n_outputs)
+    steps = model if isinstance(model, Pipeline) else Pipeline([("model", model)])
+    booster, values = steps[-1], np.asarray(steps[:-1].transform(X) if len(steps) > 1 else X, dtype=np.float64)
+    if hasattr(booster, "booster_"):
+        seen = _tree_shap(booster, values)
+    else:
+        seen = _dealt_scores(booster, values[:_DEALT_ROWS], np.random.default_rng(random_state))
+    if "select" not in steps.named_steps:
+        return seen
+    scores = np.zeros(np.shape(X)[1])
+    scores[steps["select"].get_support(indices=True)] = seen
+    return scores
 
 
 def mlp_integrated_gradients(
@@ -138,6 +136,18 @@ def mlp_integrated_gradients(
     found = integrated_gradients(model.network_, held, torch.as_tensor(codes)).values.double().numpy()
     scores: FloatArray = np.mean([np.abs(found[codes == code].mean(0)) for code in np.unique(codes)], axis=0)
     return scores
+
+
+def _tree_shap(model: Any, values: FloatArray) -> FloatArray:
+    n, n_genes = values.shape
+    total, n_outputs = np.zeros(n_genes), 1
+    for begin in range(0, n, _CHUNK):
+        # a block of all genes and one constant for each output
+        shares = np.abs(model.predict(values[begin : begin + _CHUNK], pred_contrib=True))
+        n_outputs = shares.shape[1] // (n_genes + 1)
+        total += shares.reshape(-1, n_genes + 1)[:, :-1].sum(0)
+    mean: FloatArray = total / (n * n_outputs)
+    return mean
 
 
 def _dealt_scores(model: Any, values: FloatArray, rng: np.random.Generator) -> FloatArray:
