@@ -14,7 +14,7 @@ from kotowari.core.files import read_json, write_bytes, write_json, write_text
 from kotowari.report import write
 from kotowari.report.assembly import MAX_BYTES, page_environment, read_content, render
 
-EVIL = "\"'><script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)> & {{ 7*7 }}"
+EVIL = "\"'><script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)> & {{ 7919*7919 }}"
 
 
 def page_of(run):
@@ -87,7 +87,7 @@ def test_every_string_is_escaped(hostile_run):
     html = write(hostile_run).read_text(encoding="utf-8")
     assert faults(html) == []
     assert " ".join(EVIL.split()) in ParsedPage(html).text
-    assert "49" not in ParsedPage(html).text
+    assert str(7919 * 7919) not in ParsedPage(html).text
 
 
 def test_a_template_without_escaping_is_caught(hostile_run):
