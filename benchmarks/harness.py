@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -192,7 +193,10 @@ def _measured(part: Part, *, quick: bool) -> Figures:
     except NotMeasured as reason:
         return dict.fromkeys(part.keys) | {f"not_measured_{part.name}": str(reason)}
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return figures | {f"cpu_s_{part.name}": round(_cpu_seconds() - begin, 2), f"date_{part.name}": now}
+    finite = {
+        key: None if isinstance(value, float) and not isfinite(value) else value for key, value in figures.items()
+    }
+    return finite | {f"cpu_s_{part.name}": round(_cpu_seconds() - begin, 2), f"date_{part.name}": now}
 
 
 def _cpu_seconds() -> float:

@@ -21,7 +21,16 @@ from kotowari.studies.omics.baselines import comparators
 from kotowari.trust.comparators import OutOfFold, cross_validate, paired_scores, score_table
 from kotowari.trust.folds import Fold, grouped_folds
 from kotowari.trust.intervals import not_inferior
-from omics_models import LOGISTIC, OURS, REPORTED, after_selection, cancer_model, instability_model, tumours
+from omics_models import (
+    LOGISTIC,
+    OURS,
+    REPORTED,
+    after_selection,
+    cancer_model,
+    instability_model,
+    thin_cancer_model,
+    tumours,
+)
 
 _MARGIN = 0.015  # of non-inferiority, named with the goal
 _SIZES = (5, 10, 20, 40)  # training tumours a class of the learning curves
@@ -77,13 +86,14 @@ def eleven_cancers(quick: bool) -> Figures:
 
 def learning_curves(quick: bool) -> Figures:
     """Judge the cancer-type model, without a search, and logistic regression on few tumours a class."""
-    task, model = _cancers(quick), cancer_model(quick).set_params(tune=0)
+    task = _cancers(quick)
     folds = grouped_folds(task.y, groups=task.patients, n_splits=3 if quick else 5, random_state=REPORTED)
     logistic = _comparators(task)[LOGISTIC]
     figures: Figures = {}
     for size in _SIZES[:1] if quick else _SIZES:
         few = [_thinned(fold, task.y, size, number) for number, fold in enumerate(folds)]
-        said = cross_validate({OURS: model, LOGISTIC: logistic}, task.X, task.y, few, groups=task.patients)
+        models = {OURS: thin_cancer_model(quick, len(few[0].train)), LOGISTIC: logistic}
+        said = cross_validate(models, task.X, task.y, few, groups=task.patients)
         key, scores = f"tcga11_curve_{size}", _scores(task, said)
         lead = _lead(task, said, LOGISTIC, "accuracy")
         figures |= _with_interval(key, *scores[OURS, "accuracy"])

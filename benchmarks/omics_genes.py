@@ -40,6 +40,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 _LEVEL = 0.05
 _POINTS = 16  # of integrated gradients where only means over samples are wanted
+_STABILITY_GENES = 2000  # of the phantom whose selections are repeated sixty times
 _SELECTED_SHARE = 0.1  # of the genes, by score, in the tests that count genes
 
 # key -> gene set file, and name of the set in it
@@ -125,7 +126,7 @@ def stable_selections(quick: bool) -> Figures:
     published rules read the class activation maps of the same networks.
     """
     n_bootstraps, n_layouts = (2, 2) if quick else (20, 3)
-    phantom = _phantom(REPORTED, quick)
+    phantom = _phantom(REPORTED, quick, n_genes=_STABILITY_GENES)
     rows, n_selected = np.arange(len(phantom.y)), int(phantom.planted.sum())
     model = planted_model(quick, REPORTED).set_params(n_members=1)
     chosen: dict[str, list[BoolArray]] = {"ours": [], "pydeepinsight": [], "deepfeature": []}
@@ -240,8 +241,8 @@ def _at_the_top(table: pd.DataFrame) -> pd.DataFrame:
 # ----------------------------------------------------------------------------------------------------- fit and explain
 
 
-def _phantom(seed: int, quick: bool) -> Phantom:
-    size = {"n_samples": 200, "n_genes": 500} if quick else {}
+def _phantom(seed: int, quick: bool, n_genes: int = 6000) -> Phantom:
+    size = {"n_samples": 200, "n_genes": 500} if quick else {"n_genes": n_genes}
     return planted_table(random_state=seed, **size)
 
 

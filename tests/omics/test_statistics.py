@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm, rankdata
 from sklearn.feature_selection import f_classif, f_regression
 
 from kotowari.studies.omics.model.statistics import pixel_scaling, screened_pairs
@@ -114,13 +115,23 @@ def test_a_pair_that_matters_only_together_is_the_first_found(seed):
     assert screened(images, labels, rng).pixels[0].tolist() == [5, 40]
 
 
+def test_outliers_do_not_hide_a_pair(rng):
+    images, labels = exclusive_or(rng)
+    flat = images.reshape(160, -1)
+    wild = np.arange(64) % 2 == 0
+    wild[[5, 40]] = False
+    flat[rng.integers(0, 160, 8)[:, None], np.flatnonzero(wild)] += 50.0  # shared by half of the pixels
+    assert screened(images, labels, rng).pixels[0].tolist() == [5, 40]
+
+
 def test_pairs_come_in_the_order_of_the_formula(rng):
     values, labels = rng.normal(size=(80, 64)), np.arange(80) % 3
     for first in range(0, 12, 2):  # pairs that move together in one class and apart in the others
         sign = np.where(labels == first % 3, 1, -1)
         values[:, first + 1] = sign * values[:, first] + 0.2 * (1 + first) * rng.normal(size=80)
     found = screened(images_of(values), labels, rng).pixels
-    strength = np.triu(pair_strengths(values, labels), 1)
+    normal = norm.ppf((rankdata(values, axis=0) - 0.5) / len(values))
+    strength = np.triu(pair_strengths(normal, labels), 1)
     order = np.argsort(-strength, axis=None)[: len(found)]
     np.testing.assert_array_equal(found, np.stack(np.unravel_index(order, strength.shape), 1))
     assert len(found) >= 3

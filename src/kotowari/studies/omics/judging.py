@@ -1,6 +1,6 @@
 """The tests of a run: its score against chance and the trivial null, its reasons against everything that could fool."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from kotowari.core.progress import Progress
 from kotowari.core.runfolder import Metric
 from kotowari.studies.omics import fitting
 from kotowari.studies.omics.job import LOWER_IS_BETTER, OmicsJob
-from kotowari.studies.omics.phantom import implant_module
+from kotowari.studies.omics.phantom import ModuleImplant
 from kotowari.studies.omics.reasons import evidence_of, null_parts, top_mask, top_selections
 from kotowari.trust.comparators import OutOfFold, paired_scores, point_scores
 from kotowari.trust.completeness import completeness_check
@@ -178,7 +178,7 @@ def _implants(job: OmicsJob, progress: Progress) -> Check:
     trust, n_genes = job.config.trust, min(job.config.trust.implant_genes, len(job.samples.genes))
     with progress.bar("Effects planted into the table", len(trust.implant_shifts) * trust.implant_repeats) as advance:
         shares = run_implants(
-            Plant(job.samples.X, job.samples.groups, n_genes),
+            ModuleImplant(job.samples.X, n_genes, groups=job.samples.groups),
             Analyse(job),
             trust.implant_shifts,
             n_repeats=trust.implant_repeats,
@@ -202,24 +202,6 @@ def _implants(job: OmicsJob, progress: Progress) -> Check:
     )
 
 
-@dataclass(frozen=True)
-class Plant:
-    """Put a shifted module into the user's table; the planted groups are drawn anew, so real effects do not count."""
-
-    X: pd.DataFrame
-    groups: npt.NDArray[Any]
-    n_genes: int
-
-    def __call__(
-        self, grade: float, rng: np.random.Generator
-    ) -> tuple[tuple[pd.DataFrame, npt.NDArray[np.int64]], npt.NDArray[np.bool_]]:
-        """Return the table with labels, and which genes were shifted."""
-        owners, owner = np.unique(self.groups, return_inverse=True)
-        positive = (rng.permutation(len(owners)) < len(owners) // 2)[owner]
-        planted, truth = implant_module(self.X, positive, genes=self.n_genes, shift_sd=grade, rng=rng)
-        return (planted, positive.astype(np.int64)), truth
-
-
 class Analyse:
     """Refit layout apart (genes keep their pixels), scaling, networks and relevance, and see what is found."""
 
@@ -230,9 +212,9 @@ class Analyse:
         self.n_selected = job.config.trust.n_selected
         self.seed = job.seed("implant hold-out")
 
-    def __call__(self, data: tuple[pd.DataFrame, npt.NDArray[np.int64]], truth: npt.NDArray[np.bool_]) -> float:
+    def __call__(self, data: tuple[pd.DataFrame, npt.NDArray[np.bool_]], truth: npt.NDArray[np.bool_]) -> float:
         """Return the share of the shifted genes among the highest scores."""
-        X, labels = data
+        X, labels = data[0], data[1].astype(np.int64)
         fold = hold_out(labels, groups=self.groups, fraction=0.3, random_state=self.seed)
         drawn = fitting.Drawn(self.transformer, self.transformer.transform(X), labels, labels, self.groups, 2)
         found = fitting.fit_and_explain(self.estimator, drawn, Fold(fold.train, fold.test))

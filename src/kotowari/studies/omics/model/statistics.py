@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 __all__ = ["Pairs", "PixelScaling", "pixel_scaling", "screened_pairs"]
 
@@ -69,9 +71,10 @@ def screened_pairs(
 
     .. math:: T_{ij} = \sum_c \frac{n_c n}{n - n_c} \left(C^{(c)}_{ij} - C_{ij}\right)^2
 
-    with the covariance of standardised residuals within class c and over all classes. Two genes that matter only
-    together (exclusive or) have no effect of their own, yet a large T. Pairs below the largest T under permuted labels
-    are left out, so on most data there are few or none.
+    with the covariance of standardised residuals within class c and over all classes, of normal scores, so that a few
+    outliers cannot pass for a covariance. Two genes that matter only together (exclusive or) have no effect of their
+    own, yet a large T. Pairs below the largest T under permuted labels are left out, so on most data there are few or
+    none.
 
     The scales give the k products that are found standard deviations of :math:`10 / \sqrt{k}`. They have passed a test;
     at the strength of an untested pixel, a lone pair would be learned more slowly than noise is memorised.
@@ -98,7 +101,7 @@ def screened_pairs(
     if n_pairs == 0 or len(usable) < 2:
         return Pairs(np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
     usable = np.sort(usable[np.argsort(-sd[usable], kind="stable")[:_LARGEST_SCREEN]])
-    z = flat[:, usable]
+    z = _normal_scores(flat[:, usable])
     chance = max(_top_pairs(_residuals(z, shuffled), shuffled, 1)[1][0] for shuffled in _shuffles(labels, rng))
     found, strength = _top_pairs(_residuals(z, labels), labels, n_pairs)
     pixels = usable[found[strength > chance]]
@@ -106,6 +109,12 @@ def screened_pairs(
     spread = (scaled[:, pixels[:, 0]] * scaled[:, pixels[:, 1]]).std(0)
     strength_each = _PAIR_STRENGTH / max(len(pixels), 1) ** 0.5
     return Pairs(pixels, (strength_each / np.maximum(spread, 1e-12)).astype(np.float32))
+
+
+def _normal_scores(columns: FloatArray) -> FloatArray:
+    """Return the normal quantiles of the ranks in each column."""
+    scores: FloatArray = ndtri((rankdata(columns, axis=0) - 0.5) / len(columns)).astype(np.float32)
+    return scores
 
 
 def _f_ratio(centred: FloatArray, targets: FloatArray) -> npt.NDArray[np.float64]:

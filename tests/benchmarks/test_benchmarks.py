@@ -1,0 +1,98 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HOME = Path(__file__).parents[2] / "benchmarks"
+
+# what the study promises to measure
+PROMISED = [
+    "tsne_speedup",
+    "tsne_kl_ratio",
+    "layout20k_cpu_s",
+    "layout20k_peak_gb",
+    "layout_cost_ratio",
+    "images_peak_gb",
+    "tcga11_accuracy",
+    "tcga11_macro_f1",
+    "tcga11_best_comparator_accuracy",
+    "tcga11_best_comparator_macro_f1",
+    "tcga11_noninferior",
+    "msi_auc",
+    "msi_best_comparator_auc",
+    "planted_gene_ap",
+    "planted_gene_auroc",
+    "xor_ap",
+    "xor_best_comparator_ap",
+    "gene_stability",
+    "gene_stability_low",
+    "gene_stability_pydeepinsight",
+    "report_pathways_found",
+    "import_s",
+]
+
+
+def documented():
+    """Patterns of the keys that stand in the table of the README."""
+    rows = [line for line in (HOME / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    keys = [key for row in rows for key in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    ends = "(_low|_high|_lowest|_highest|_name)?"
+    return [re.compile(re.sub(r"<\w+>", r"[a-z0-9_]+", key) + ends) for key in keys]
+
+
+def unknown(keys):
+    patterns = documented()
+    return [key for key in keys if not any(pattern.fullmatch(key) for pattern in patterns)]
+
+
+def run(*arguments):
+    command = [sys.executable, str(HOME / "omics.py"), *map(str, arguments)]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def test_every_promised_figure_is_documented():
+    assert unknown(PROMISED) == []
+
+
+def test_a_key_that_nobody_documents_is_noticed():
+    assert unknown(["tcga11_accuracy_low", "made_up_figure"]) == ["made_up_figure"]
+
+
+def test_a_figure_that_does_not_exist_is_refused_by_name():
+    done = run("--only", "msi_auk")
+    assert done.returncode == 2
+    assert "msi_auk" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.field_data
+def test_a_quick_run_gives_every_promised_figure_as_one_flat_object(tmp_path):
+    path = tmp_path / "omics.json"
+    done = run("--quick", "--json", path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert all(value is None or isinstance(value, bool | int | float | str) for value in found.values())
+    assert [key for key in PROMISED if found.get(key) is None] == []
+    assert unknown(found) == []
+    assert found["quick"] is True
+    assert all(key in done.stdout for key in ("tcga11_accuracy", "msi_auc", "import_s"))
+
+
+def test_one_part_leaves_the_others_of_the_file_as_they_are(tmp_path):
+    path = tmp_path / "omics.json"
+    path.write_text(json.dumps({"quick": True, "msi_auc": 0.5, "import_s": 9.0}), encoding="utf-8")
+    done = run("--quick", "--only", "import_s", "--json", path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert found["msi_auc"] == 0.5
+    assert 0 < found["import_s"] < 9.0
+
+
+def test_figures_of_another_size_are_not_mixed_in(tmp_path):
+    path = tmp_path / "omics.json"
+    path.write_text(json.dumps({"quick": False, "msi_auc": 0.5}), encoding="utf-8")
+    run("--quick", "--only", "import_s", "--json", path)
+    assert "msi_auc" not in json.loads(path.read_text(encoding="utf-8"))
