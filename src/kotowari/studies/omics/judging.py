@@ -1,7 +1,6 @@
 """The tests of a run: its score against chance and the trivial null, its reasons against everything that could fool."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
