@@ -17,7 +17,7 @@ from kotowari.studies.omics.reasons import evidence_of, null_parts, top_mask, to
 from kotowari.trust.comparators import OutOfFold, paired_scores, point_scores
 from kotowari.trust.completeness import completeness_check
 from kotowari.trust.faithfulness import FaithfulnessResult, faithfulness_check
-from kotowari.trust.folds import Fold, hold_out
+from kotowari.trust.folds import hold_out
 from kotowari.trust.implants import DetectionLimit, detection_limit, run_implants
 from kotowari.trust.permutation import permutation_p
 from kotowari.trust.randomisation import randomisation_check
@@ -216,7 +216,7 @@ class Analyse:
         X, labels = data[0], data[1].astype(np.int64)
         fold = hold_out(labels, groups=self.groups, fraction=0.3, random_state=self.seed)
         drawn = fitting.Drawn(self.transformer, self.transformer.transform(X), labels, labels, self.groups, 2)
-        found = fitting.fit_and_explain(self.estimator, drawn, Fold(fold.train, fold.test))
+        found = fitting.fit_and_explain(self.estimator, drawn, fold)
         strength = fitting.joined_scores({"one": found})[1]
         return float(top_mask(strength, self.n_selected)[truth].mean())
 
