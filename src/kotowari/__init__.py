@@ -3,7 +3,22 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["core", "datasets", "explain", "formats", "networks", "report", "studies", "training", "trust"]
+__all__ = [
+    "core",
+    "datasets",
+    "explain",
+    "formats",
+    "networks",
+    "operators",
+    "priors",
+    "report",
+    "simulators",
+    "solvers",
+    "studies",
+    "training",
+    "trust",
+    "unrolled",
+]
 
 
 def __getattr__(name: str) -> Any:

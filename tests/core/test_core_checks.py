@@ -10,6 +10,7 @@ from kotowari.core.errors import CapabilityError, InputError, KotowariError, Mis
 
 BUILT_IN = {
     "CapabilityError": TypeError,
+    "ConvergenceError": RuntimeError,
     "DesignError": ValueError,
     "InputError": ValueError,
     "KotowariError": Exception,

@@ -5,6 +5,7 @@
   - DesignError        the data are sound, but no honest answer can be had from this design
   - ShapeError         an array does not fit the object it was handed to
   - CapabilityError    an object lacks a method that the caller needs
+  - ConvergenceError   an iteration stopped without an answer
   - MissingExtraError  a library of an optional extra is not installed
   - RunFolderError     a run folder cannot be read, written or continued
 """
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "CapabilityError",
+    "ConvergenceError",
     "DesignError",
     "InputError",
     "KotowariError",
@@ -46,6 +48,10 @@ class ShapeError(KotowariError, ValueError):
 
 class CapabilityError(KotowariError, TypeError):
     """An object lacks a method that the caller needs."""
+
+
+class ConvergenceError(KotowariError, RuntimeError):
+    """An iteration stopped without an answer."""
 
 
 class MissingExtraError(KotowariError, ImportError):

@@ -1,0 +1,1 @@
+"""Mathematical models whose constants can be learned."""

@@ -1,0 +1,1 @@
+"""Laws of operators, priors and gradients as assertions, for the tests of those who write their own."""

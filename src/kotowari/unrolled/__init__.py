@@ -1,0 +1,1 @@
+"""A solver's steps with learned parts."""
