@@ -6,6 +6,7 @@ from kotowari.networks.residual import ResidualNetwork
 from kotowari.networks.scaling import InputScaling
 from kotowari.networks.squeeze import SqueezeNetwork
 from kotowari.networks.two_branch import TwoBranchNetwork
+from kotowari.networks.unet import UNet
 
 __all__ = [
     "AverageHead",
@@ -15,4 +16,5 @@ __all__ = [
     "ResidualNetwork",
     "SqueezeNetwork",
     "TwoBranchNetwork",
+    "UNet",
 ]

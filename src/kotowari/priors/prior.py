@@ -1,7 +1,7 @@
 """What a prior is: a penalty on one unknown, and how priors are scaled, added and put behind an operator."""
 
 from abc import ABC, abstractmethod
-from typing import Literal, final
+from typing import Literal, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -143,10 +143,14 @@ class ProximalPrior(Prior):
             Shape ``(batch, ...)``.
         step
             :math:`\tau` above 0: a number, or one for each sample, shape ``(batch,)``.
+
+        Raises
+        ------
+        InputError, ShapeError
+            When the step is not above 0, or not one number a sample.
         """
         self._require_fit(x)
-        _require_above_zero(self, "step", step)
-        return self._prox(x, per_sample(step, x))
+        return self._prox(x, self._fitted_step(x, step))
 
     @final
     def conjugate_prox(self, x: Tensor, step: Step) -> Tensor:
@@ -154,8 +158,7 @@ class ProximalPrior(Prior):
         if not self.convex:
             raise CapabilityError(f"{self} is not convex, so Moreau's identity does not hold for it.")
         self._require_fit(x)
-        _require_above_zero(self, "step", step)
-        step = per_sample(step, x)
+        step = self._fitted_step(x, step)
         return x - step * self._prox(x / step, 1.0 / step)
 
     @final
@@ -168,6 +171,14 @@ class ProximalPrior(Prior):
         self._require_fit(x)
         _require_above_zero(self, "mu", mu)
         return self._moreau(x, mu)
+
+    def _fitted_step(self, x: Tensor, step: Step) -> Step:
+        _require_above_zero(self, "step", step)
+        if not isinstance(step, Tensor):
+            return step
+        if step.ndim == 1 and len(step) not in {1, len(x)}:
+            raise ShapeError.mismatch(self, "step", (len(x),), step.shape)
+        return cast(Tensor, per_sample(step, x)).to(x.real.dtype)
 
     def _moreau(self, x: Tensor, mu: float) -> Tensor:
         nearest = self._prox(x.detach(), mu).detach()
@@ -191,13 +202,18 @@ class Scaled(ProximalPrior):
         self.prior, self.factor, self.convex = prior, factor, prior.convex
 
     def _value(self, x: Tensor) -> Tensor:
-        return self.factor * self.prior._value(x)
+        return _times(self.factor, self.prior._value(x))
 
     def _smooth_value(self, x: Tensor, eps: float) -> Tensor:
         return self.factor * self.prior._smooth_value(x, eps)
 
     def _prox(self, x: Tensor, step: Step) -> Tensor:
         return x if self.factor == 0 else self.prior._prox(x, self.factor * step)
+
+    def _sample_loss(self, x: Tensor, smooth: Smooth, amount: float) -> Tensor:
+        if smooth in {"moreau", "target"}:
+            return super()._sample_loss(x, smooth, amount)
+        return self.factor * self.prior._sample_loss(x, smooth, amount)
 
     def extra_repr(self) -> str:
         """Say the factor and the prior."""
@@ -214,7 +230,7 @@ class WeightedPrior(Prior):
         self.prior, self.factor, self.convex = prior, factor, prior.convex
 
     def _value(self, x: Tensor) -> Tensor:
-        return self.factor * self.prior._value(x)
+        return _times(self.factor, self.prior._value(x))
 
     def _smooth_value(self, x: Tensor, eps: float) -> Tensor:
         return self.factor * self.prior._smooth_value(x, eps)
@@ -315,6 +331,11 @@ class ComposedTight(ProximalPrior):
         transformed = self.operator(x)
         return x + self.operator.adjoint(self.prior._prox(transformed, constant * step) - transformed) / constant
 
+    def _sample_loss(self, x: Tensor, smooth: Smooth, amount: float) -> Tensor:
+        if smooth in {"moreau", "target"}:
+            return super()._sample_loss(x, smooth, amount)
+        return self.prior._sample_loss(self.operator(x), smooth, amount)
+
     def extra_repr(self) -> str:
         """Say the prior and the operator."""
         return f"{self.prior!r} @ {self.operator!r}"
@@ -326,6 +347,11 @@ def squared_distance(x: Tensor, y: Tensor) -> Tensor:
     if difference.is_complex():
         difference = torch.view_as_real(difference).flatten(1)
     return difference.square().sum(1)
+
+
+def _times(factor: float, value: Tensor) -> Tensor:
+    """Return the product; nothing of a penalty is nothing, infinite as it may be."""
+    return torch.zeros_like(value) if factor == 0 else factor * value
 
 
 def _require_above_zero(who: object, what: str, number: Step) -> None:

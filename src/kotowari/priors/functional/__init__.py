@@ -1,0 +1,20 @@
+"""Kernels of the priors as plain functions with their own gradients, without state."""
+
+from kotowari.priors.functional.simplex import project_l1_ball, project_simplex
+from kotowari.priors.functional.singular_values import (
+    nuclear_norm,
+    shrink_singular_values,
+    singular_value_threshold,
+    singular_values,
+)
+from kotowari.priors.functional.soft_threshold import soft_threshold
+
+__all__ = [
+    "nuclear_norm",
+    "project_l1_ball",
+    "project_simplex",
+    "shrink_singular_values",
+    "singular_value_threshold",
+    "singular_values",
+    "soft_threshold",
+]
