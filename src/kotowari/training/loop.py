@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +17,11 @@ from torch import Tensor, nn
 from kotowari.core.errors import DesignError, ShapeError
 from kotowari.core.seeds import derive_seed
 from kotowari.training.augment import augmented
+from kotowari.training.batches import Batches
 from kotowari.training.checkpoint import optimizer_tensors, read_checkpoint, restore_optimizer, write_checkpoint
 from kotowari.training.plan import TrainingPlan
 
-__all__ = ["History", "Loss", "train"]
+__all__ = ["FollowsProgress", "History", "Loss", "train"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Index = npt.NDArray[np.integer]
@@ -48,11 +50,19 @@ class History:
     stopped_early: bool = False
 
 
+@runtime_checkable
+class FollowsProgress(Protocol):
+    """A loss that changes along the training."""
+
+    def at(self, progress: float) -> None:
+        """Hear how far the training is: 0 in the first step, 1 in the last of all epochs."""
+
+
 @dataclass
 class _State:
-    network: nn.Module
+    learners: dict[str, nn.Module]
     optimizer: torch.optim.Optimizer
-    best: dict[str, Tensor] = field(default_factory=dict)
+    best: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     history: History = field(default_factory=History)
     epoch: int = 0
 
@@ -66,12 +76,16 @@ def train(
     validation_index: Index,
     loss: Loss,
     plan: TrainingPlan,
+    batches: Batches | None = None,
     device: str = "cpu",
     precision: str = "32-true",
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 30.0,
 ) -> History:
     """Train ``network`` in place and leave it in eval mode with the weights of its best epoch.
+
+    A loss that is a module goes along: its parameters are learned (without weight decay), kept and saved with those of
+    the network, and it is in train mode for a step, in eval mode for validation and at the end.
 
     Parameters
     ----------
@@ -84,10 +98,14 @@ def train(
     train_index, validation_index
         Rows to learn from, and rows that decide when to stop. Without validation rows the last epoch is kept.
     loss
-        ``loss(outputs, targets)``, the mean over a batch; the same is used for validation.
+        ``loss(outputs, targets)``, the mean over a batch; the same is used for validation. One that
+        :class:`FollowsProgress` is told before each step how far the training is.
     plan
         Settings; ``plan.seed`` decides order, augmentation and dropout, so that equal calls give equal bytes on one
         device with one number of threads.
+    batches
+        Which rows stand together in a step; their sizes then rule, not ``plan.batch_size``. None draws all rows anew in
+        each epoch and cuts them into full batches and a rest.
     device, precision
         As lightning-fabric names them: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"32-true"``, ``"bf16-mixed"`` and so on.
     checkpoint
@@ -108,12 +126,13 @@ def train(
     if len(train_index) == 0:
         raise DesignError("train: there is no sample to train on.")
     fabric = Fabric(accelerator=device, devices=1, precision=precision)  # type: ignore[arg-type]  # literals by name
-    optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
-    state = _State(network, optimizer)
+    state = _begun(network, loss, plan)
     if checkpoint is not None and checkpoint.exists():
         _restore(state, checkpoint)
-    wrapped, wrapped_optimizer = fabric.setup(network, optimizer)
-    course = _Course(fabric, wrapped, wrapped_optimizer, loss, plan)
+    wrapped, wrapped_optimizer = fabric.setup(network, state.optimizer)
+    if isinstance(loss, nn.Module):
+        fabric.to_device(loss)
+    course = _Course(fabric, wrapped, wrapped_optimizer, loss, plan, batches)
     saved = time.monotonic()
     while state.epoch < plan.max_epochs and not state.history.stopped_early:
         with torch.random.fork_rng(devices=[]):  # dropout draws from the global stream: borrow it, give it back
@@ -124,8 +143,9 @@ def train(
         if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
             _save(state, checkpoint)
             saved = time.monotonic()
-    network.load_state_dict(state.best)
-    network.eval()
+    for name, learner in state.learners.items():
+        learner.load_state_dict(state.best[name])
+    course.mode(training=False)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return state.history
@@ -140,19 +160,49 @@ class _Course:
     optimizer: _FabricOptimizer
     loss: Loss
     plan: TrainingPlan
+    batches: Batches | None
+
+    def mode(self, *, training: bool) -> None:
+        """Put the network, and a loss that is a module, into train or eval mode."""
+        self.network.train(training)
+        if isinstance(self.loss, nn.Module):
+            self.loss.train(training)
+
+    def drawn(self, index: Index, generator: torch.Generator) -> Sequence[Tensor]:
+        """Return the rows of each step of one epoch."""
+        if self.batches is not None:
+            return self.batches.drawn(index, generator)
+        order = torch.as_tensor(index)[torch.randperm(len(index), generator=generator)]
+        return torch.split(order, self.plan.batch_size)
+
+    def ordered(self, index: Index) -> Sequence[Tensor]:
+        """Return the rows of each look at the validation samples."""
+        if self.batches is not None:
+            return self.batches.ordered(index)
+        return torch.split(torch.as_tensor(index), 4 * self.plan.batch_size)
+
+
+def _begun(network: nn.Module, loss: Loss, plan: TrainingPlan) -> _State:
+    learners = {"network": network}
+    groups = [{"params": list(network.parameters()), "weight_decay": plan.weight_decay}]
+    if isinstance(loss, nn.Module) and any(True for _ in loss.parameters()):
+        learners["loss"] = loss
+        groups.append({"params": list(loss.parameters()), "weight_decay": 0.0})
+    return _State(learners, torch.optim.AdamW(groups, lr=plan.learning_rate))
 
 
 def _run_epoch(course: _Course, inputs: Tensor, targets: Tensor, index: Index, epoch: int) -> float:
     plan = course.plan
     generator = torch.Generator().manual_seed(derive_seed(plan.seed, "order", epoch))
-    order = torch.as_tensor(index)[torch.randperm(len(index), generator=generator)]
-    batches = torch.split(order, plan.batch_size)
-    course.network.train()
+    batches = course.drawn(index, generator)
+    course.mode(training=True)
     total = 0.0
     for number, rows in enumerate(batches):
-        rate = _rate(plan, epoch * len(batches) + number, plan.max_epochs * len(batches))
+        step, n_steps = epoch * len(batches) + number, plan.max_epochs * len(batches)
         for group in course.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = _rate(plan, step, n_steps)
+        if isinstance(course.loss, FollowsProgress):
+            course.loss.at(step / max(1, n_steps - 1))
         x, y = course.fabric.to_device(augmented(inputs[rows], targets[rows], plan, generator))
         value = course.loss(course.network(x), y)
         course.optimizer.zero_grad()
@@ -167,9 +217,9 @@ def _run_epoch(course: _Course, inputs: Tensor, targets: Tensor, index: Index, e
 def _mean_loss(course: _Course, inputs: Tensor, targets: Tensor, index: Index, epoch: int) -> float | None:
     if len(index) == 0:
         return None
-    course.network.eval()
+    course.mode(training=False)
     total = 0.0
-    for rows in torch.split(torch.as_tensor(index), 4 * course.plan.batch_size):
+    for rows in course.ordered(index):
         x, y = course.fabric.to_device((inputs[rows], targets[rows]))
         total += course.loss(course.network(x), y).item() * len(rows)
     _require_finite(total, "validation loss", epoch)
@@ -194,7 +244,10 @@ def _judge(state: _State, validation_loss: float | None, patience: int) -> None:
         history.validation_loss.append(validation_loss)
         better = validation_loss < kept - _SMALLEST_GAIN
     if better:
-        state.best = {name: tensor.detach().clone() for name, tensor in state.network.state_dict().items()}
+        state.best = {
+            who: {name: tensor.detach().clone() for name, tensor in learner.state_dict().items()}
+            for who, learner in state.learners.items()
+        }
         history.best_epoch = state.epoch
     history.stopped_early = state.epoch - history.best_epoch >= patience
     state.epoch += 1
@@ -209,16 +262,20 @@ def _rate(plan: TrainingPlan, step: int, n_steps: int) -> float:
 
 
 def _save(state: _State, path: Path) -> None:
-    groups = {
-        "network": state.network.state_dict(),
-        "best": state.best,
-        "optimizer": optimizer_tensors(state.optimizer),
-    }
+    groups = {name: learner.state_dict() for name, learner in state.learners.items()}
+    groups |= {_best(name): tensors for name, tensors in state.best.items()}
+    groups["optimizer"] = optimizer_tensors(state.optimizer)
     write_checkpoint(path, groups, {"epoch": state.epoch, "history": asdict(state.history)})
 
 
 def _restore(state: _State, path: Path) -> None:
     groups, words = read_checkpoint(path)
-    state.network.load_state_dict(groups["network"])
+    for name, learner in state.learners.items():
+        learner.load_state_dict(groups[name])
     restore_optimizer(state.optimizer, groups["optimizer"])
-    state.best, state.epoch, state.history = groups["best"], words["epoch"], History(**words["history"])
+    state.best = {name: groups[_best(name)] for name in state.learners}
+    state.epoch, state.history = words["epoch"], History(**words["history"])
+
+
+def _best(name: str) -> str:
+    return "best" if name == "network" else f"best_{name}"
