@@ -1,0 +1,119 @@
+"""What an unrolled network repeats: one step of a solver, with the parts that it learns."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from kotowari.core.checks import require_methods
+from kotowari.core.errors import InputError
+from kotowari.operators.linear import LinearOperator
+from kotowari.priors.prior import squared_distance
+from kotowari.solvers.protocols import Prox, Step
+from kotowari.unrolled.constants import Constant
+
+__all__ = ["MARGIN", "LeastSquaresScheme", "Scheme", "StateT", "Value"]
+
+StateT = TypeVar("StateT", bound=tuple[Any, ...])
+Value = Callable[[Tensor], Tensor]
+
+MARGIN = 1.01  # the Lanczos method approaches a norm from below
+_NEAR = 5e-3  # so that what is missing is well within the margin
+
+
+class Scheme(nn.Module, ABC, Generic[StateT]):
+    """A solver's step on given data, as a module whose submodules can be learned.
+
+    A subclass keeps every learned part (a :class:`Constant`, an operator, a prior, a network) as a submodule, and no
+    other state: layers may hold copies of the parts.
+
+    Attributes
+    ----------
+    settles
+        Whether the step has a fixed point that is the solution; a method whose momentum grows has none.
+    """
+
+    settles: bool = True
+
+    @abstractmethod
+    def begin(self, data: Tensor, start: Tensor | None) -> StateT:
+        """Return the state before the first step; without ``start`` the solver's own choice."""
+
+    @abstractmethod
+    def advance(self, state: StateT, data: Tensor) -> StateT:
+        """Take one step."""
+
+    @abstractmethod
+    def solution(self, state: StateT) -> Tensor:
+        """Read the unknown from a state."""
+
+    @abstractmethod
+    def objective(self, x: Tensor, data: Tensor) -> Tensor:
+        """Return what the model minimises, one number a sample: ``(batch, ...) -> (batch,)``."""
+
+    @staticmethod
+    def _require_known(learn: tuple[str, ...], *known: str) -> None:
+        unknown = sorted(set(learn) - set(known))
+        if unknown:
+            raise InputError(f"learn names {', '.join(unknown)}; there are {', '.join(known)}.")
+
+
+class LeastSquaresScheme(Scheme[StateT]):
+    r"""Base of the schemes for :math:`\tfrac12\|Ax - y\|^2 + \lambda g(x)`.
+
+    Parameters
+    ----------
+    operator
+        A, from the unknown to the data.
+    prior
+        Anything with ``prox(x, step)``; a module is trained along. With ``value(x)`` the objective can be told.
+    weight
+        :math:`\lambda` above 0.
+    learn
+        Which constants are learned; the others keep the model's value. Operator and prior learn by their own
+        parameters.
+    """
+
+    operator: LinearOperator
+    prior: nn.Module
+    weight: Constant
+
+    def __init__(self, operator: LinearOperator, prior: nn.Module, *, weight: float, learn: tuple[str, ...]) -> None:
+        super().__init__()
+        require_methods(prior, "prox", by=type(self).__name__)
+        self.operator, self.prior = operator, prior
+        self.weight = Constant(weight, learn="weight" in learn)
+
+    def _prox(self, x: Tensor, step: Step) -> Tensor:
+        prox = cast(Prox, self.prior.prox)
+        return prox(x, self.weight() * step)
+
+    def _gradient(self, x: Tensor, data: Tensor) -> Tensor:
+        return self.operator.adjoint(self.operator(x) - data)
+
+    def _lipschitz(self) -> float:
+        """Return a safe bound of the gradient's Lipschitz constant."""
+        return float((MARGIN * self.operator.norm(tol=_NEAR)) ** 2)
+
+    def _zeros(self, data: Tensor, start: Tensor | None) -> Tensor:
+        if start is not None:
+            return start
+        n_batch = data.ndim - len(self.operator.codomain)
+        return torch.zeros_like(
+            self.operator.adjoint(data.detach()).reshape(*data.shape[:n_batch], *self.operator.domain)
+        )
+
+    def objective(self, x: Tensor, data: Tensor) -> Tensor:
+        r"""Return :math:`\tfrac12\|Ax - y\|^2 + \lambda g(x)` of each sample, shape ``(batch,)``.
+
+        Raises
+        ------
+        CapabilityError
+            When the prior has no ``value``, as a denoising network has none.
+        """
+        require_methods(self.prior, "value", by="the objective")
+        value = cast(Value, self.prior.value)
+        total: Tensor = 0.5 * squared_distance(self.operator(x), data) + self.weight() * value(x)
+        return total
