@@ -1,13 +1,18 @@
 """What the peers' scripts call: functions of the project under the names and with the arguments they use."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
+import kotowari.priors.functional as kernels
+from kotowari.priors.robust_pca import robust_pca as split
 from kotowari.studies.omics.model.assignment import assign_pixels as assign
 from kotowari.studies.omics.model.embedding import embed
 from kotowari.studies.omics.model.images import PixelMap
+from priors_unrolled import learned_ista
 
 Array = npt.NDArray[Any]
 
@@ -25,3 +30,31 @@ def image_transform(X: Array, pixels: Array, shape: tuple[int, int]) -> Array:
 def assign_pixels(coordinates: Array, shape: tuple[int, int]) -> Array:
     """Return a pixel for every gene, shape ``(gene, 2)``, all different."""
     return assign(coordinates, shape).pixels
+
+
+def tv_prox(y: Tensor, weight: float, gap: float) -> Tensor:
+    """Return the minimiser of isotropic total variation denoising, shape ``(h, w)``."""
+    return kernels.tv_prox(y[None], weight, gap=gap)[0]
+
+
+def singular_value_threshold(X: Tensor, tau: float) -> Tensor:
+    """Return the matrix with its singular values lowered by ``tau``; differentiable."""
+    return kernels.singular_value_threshold(X, tau)
+
+
+def nuclear_norm(X: Tensor) -> Tensor:
+    """Return the sum of the singular values; differentiable."""
+    return kernels.nuclear_norm(X)
+
+
+def robust_pca(X: Tensor, weight: float, tol: float) -> tuple[Tensor, Tensor]:
+    """Return low rank and sparse part of a matrix."""
+    found = split(X, weight, tol).or_raise().state
+    return found.low_rank[0], found.sparse[0]
+
+
+def make_unrolled_ista(
+    signals: Tensor, atoms: Tensor, step: float, threshold: float, layers: int
+) -> Callable[[], tuple[float, Tensor, Tensor]]:
+    """Return a function that gives loss, gradient of the atoms, and gradients of the thresholds."""
+    return learned_ista(signals, atoms, step, threshold, layers)

@@ -35,7 +35,7 @@ html_title = "kotowari"
 html_static_path = ["_static"]
 html_css_files = ["kotowari.css"]
 html_show_sourcelink = False
-html_sidebars = {page: [] for page in ("index", "trust", "measured", "house", "studies/*")}
+html_sidebars = {page: [] for page in ("index", "mathematics", "trust", "measured", "house", "studies/*")}
 html_theme_options = {
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],
@@ -51,13 +51,19 @@ api_packages = [
         "core",
         "formats",
         "datasets",
+        "solvers",
+        "operators",
         "networks",
+        "priors",
+        "simulators",
+        "unrolled",
         "training",
         "explain",
         "trust",
         "report",
         "studies",
         "studies.omics",
+        "testing",
     )
 ]
 autosummary_generate = False

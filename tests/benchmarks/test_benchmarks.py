@@ -8,7 +8,7 @@ import pytest
 
 HOME = Path(__file__).parents[2] / "benchmarks"
 
-# what the study promises to measure
+# what is promised to be measured
 PROMISED = [
     "tsne_speedup",
     "tsne_kl_ratio",
