@@ -29,10 +29,7 @@ FIGURES = (
     Figure("ista_memory_ratio", "10 layers of ISTA, plain memory by ours", at_least=2.5),
     Figure("ista_time_ratio", "the same, our time by the plain one's", at_most=1),
     Figure("import_extra_s", "import of operators, beyond torch, s", at_most=0.3),
-    *(
-        Figure(f"faces_{face}_ap", f"cells without labels, {face} loss, AP", beside="faces_none_ap")
-        for face in _FACES
-    ),
+    *(Figure(f"faces_{face}_ap", f"cells without labels, {face} loss, AP", beside="faces_none_ap") for face in _FACES),
 )
 
 
@@ -58,9 +55,7 @@ PARTS = (
     Part("svt_grad", ("svt_grad_speedup", "svt_grad_error"), priors_spectra.thresholding_gradient),
     Part("rpca", ("rpca_speedup",), priors_spectra.low_rank_plus_sparse),
     Part("ista", ("ista_memory_ratio", "ista_time_ratio"), priors_unrolled.unrolled_ista),
-    Part(
-        "faces", tuple(f"faces_{face}_ap" for face in _FACES), priors_faces.measure_faces
-    ),
+    Part("faces", tuple(f"faces_{face}_ap" for face in _FACES), priors_faces.measure_faces),
     Part("peers", ("peers",), lambda quick: peers("priors", quick=quick)),
 )
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from harness import Figures
-from kotowari.priors.tv_prox import tv_prox, tv_prox_outcome
+from kotowari.priors.functional.tv_prox import tv_prox, tv_prox_outcome
 
 __all__ = ["backward", "denoising"]
 

@@ -55,6 +55,7 @@ api_packages = [
         "operators",
         "networks",
         "priors",
+        "priors.functional",
         "simulators",
         "unrolled",
         "training",

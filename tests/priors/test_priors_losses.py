@@ -263,10 +263,10 @@ def test_an_optimum_that_was_cut_short_says_so_and_keeps_a_true_bound():
 
 def test_an_amount_that_follows_the_training_goes_geometrically():
     data, sparse = draw((4, 1, 5, 6)), draw((4, 1, 5, 6), 1)
-    loss = LowRankSparseLoss(amount=Continuation(1.0, 0.01), factor=Continuation(0.25, 1.0))
+    loss = LowRankSparseLoss(smooth="moreau", amount=Continuation(1.0, 0.01), factor=Continuation(0.25, 1.0))
     for progress, amount, factor in ((0.0, 1.0, 0.25), (0.5, 0.1, 0.5), (1.0, 0.01, 1.0)):
         loss.at(progress)
-        fixed = LowRankSparseLoss(amount=amount, factor=factor)
+        fixed = LowRankSparseLoss(smooth="moreau", amount=amount, factor=factor)
         torch.testing.assert_close(loss(sparse, data), fixed(sparse, data))
 
 

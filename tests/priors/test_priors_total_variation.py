@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from kotowari.core.errors import ConvergenceError, InputError, ShapeError
+from kotowari.priors.functional.tv_prox import tv_prox
 from kotowari.priors.total_variation import TotalVariation
-from kotowari.priors.tv_prox import tv_prox
 
 
 def draw(*shape, seed=0, dtype=torch.float64):

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from kotowari.core.errors import ConvergenceError, InputError, ShapeError
 from kotowari.core.outcome import Status
-from kotowari.priors import tv_iteration, tv_solve
-from kotowari.priors.tv_iteration import iterate_slices
-from kotowari.priors.tv_jacobian import descend_slices, jacobian_product
-from kotowari.priors.tv_prox import tv_prox, tv_prox_outcome
-from kotowari.priors.tv_slices import Differences
+from kotowari.priors.functional import tv_iteration, tv_solve
+from kotowari.priors.functional.tv_iteration import iterate_slices
+from kotowari.priors.functional.tv_jacobian import descend_slices, jacobian_product
+from kotowari.priors.functional.tv_prox import tv_prox, tv_prox_outcome
+from kotowari.priors.functional.tv_slices import Differences
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -450,7 +450,7 @@ def test_a_product_stopped_early_is_not_longer_either(max_steps):
 
 
 def test_the_linear_system_is_solved_alike_on_both_paths():
-    kernels = pytest.importorskip("kotowari.priors.tv_kernels")
+    kernels = pytest.importorskip("kotowari.priors.functional.tv_kernels")
     for isotropic in (True, False):
         differences = Differences((1.0, 0.5), isotropic)
         normal = differences.apply(draw(2, 2, 5, 6, seed=1))

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from kotowari.core.errors import InputError, ShapeError
+from kotowari.priors.functional.tv_prox import tv_prox
+from kotowari.priors.functional.tv_slices import Differences, Folding
 from kotowari.priors.prior import ProximalPrior
-from kotowari.priors.tv_prox import tv_prox
-from kotowari.priors.tv_slices import Differences, Folding
 from kotowari.priors.weight import Weight, adopt_weight, fitted, told
 from kotowari.solvers.protocols import Step
 
@@ -27,7 +27,8 @@ class TotalVariation(ProximalPrior):
     :math:`(D_k x)_i = (x_{i+1} - x_i)/h_k` along the k-th of ``axes``, 0 at the far end. The other axes, such as
     channels or time, count independent images, whose penalties add up. Where :math:`Dx = 0` the subgradient is 0, so
     constant images have a finite gradient. The smooth neighbour has :math:`\sqrt{|\cdot|^2 + \epsilon^2} - \epsilon` in
-    place of each magnitude, :math:`\epsilon` in units of Dx. The prox is :func:`kotowari.priors.tv_prox.tv_prox`.
+    place of each magnitude, :math:`\epsilon` in units of Dx. The prox is
+    :func:`~kotowari.priors.functional.tv_prox.tv_prox`.
 
     Parameters
     ----------

@@ -8,8 +8,10 @@ from kotowari.priors.functional.singular_values import (
     singular_values,
 )
 from kotowari.priors.functional.soft_threshold import soft_threshold
+from kotowari.priors.functional.tv_prox import TVState, tv_prox, tv_prox_outcome
 
 __all__ = [
+    "TVState",
     "nuclear_norm",
     "project_l1_ball",
     "project_simplex",
@@ -17,4 +19,6 @@ __all__ = [
     "singular_value_threshold",
     "singular_values",
     "soft_threshold",
+    "tv_prox",
+    "tv_prox_outcome",
 ]

@@ -11,10 +11,10 @@ from torch.autograd.function import once_differentiable
 
 from kotowari.core.errors import ConvergenceError, InputError, ShapeError
 from kotowari.core.outcome import Outcome, Status
-from kotowari.priors.tv_iteration import Solution
-from kotowari.priors.tv_jacobian import jacobian_product
-from kotowari.priors.tv_slices import Differences, Folding
-from kotowari.priors.tv_solve import solve_slices
+from kotowari.priors.functional.tv_iteration import Solution
+from kotowari.priors.functional.tv_jacobian import jacobian_product
+from kotowari.priors.functional.tv_slices import Differences, Folding
+from kotowari.priors.functional.tv_solve import solve_slices
 from kotowari.solvers.protocols import Step
 
 __all__ = ["TVState", "tv_prox", "tv_prox_outcome"]
@@ -64,12 +64,12 @@ def tv_prox(
     relative to the dual value, both summed in double precision. Single precision carries to gaps of about 1e-6; images
     that need more go on in double precision and are rounded to single afterwards. Where numba is installed, arrays on
     the CPU run through compiled kernels; otherwise, and on other devices, the same iteration runs in torch: equal
-    results up to rounding. The method is told at :func:`kotowari.priors.tv_iteration.iterate_slices`.
+    results up to rounding. The method is told at :func:`kotowari.priors.functional.tv_iteration.iterate_slices`.
 
     Differentiable in ``x`` and ``step`` (once). Backward brings the solution to a gap of 1e-6, or to ``gap`` if that is
     less, then solves one linear system in double precision to a residual of :math:`\min(10^{-3}, \sqrt{\text{gap}})`,
-    told at :func:`kotowari.priors.tv_jacobian.jacobian_product`. Gradients are off by 1 to 3 %; a smaller ``gap`` makes
-    them finer (1e-8: about 0.1 %). The gradient of the step, :math:`(\langle v, u\rangle - \langle Jv, x\rangle)/\tau`,
+    told at :func:`~kotowari.priors.functional.tv_jacobian.jacobian_product`. Gradients are off by 1 to 3 %; a smaller
+    ``gap`` makes them finer (1e-8: about 0.1 %). The gradient of the step, :math:`(\langle v, u\rangle - \langle Jv, x\rangle)/\tau`,
     comes along. No gradient gets longer on its way back to ``x``.
 
     Parameters

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kotowari.priors.tv_slices import Differences
-from kotowari.priors.tv_solve import runs_compiled
+from kotowari.priors.functional.tv_slices import Differences
+from kotowari.priors.functional.tv_solve import runs_compiled
 from kotowari.solvers.iterate import iterate
 
 __all__ = ["descend_slices", "jacobian_product"]
@@ -66,7 +66,7 @@ def jacobian_product(
     residual = differences.across(differences.apply(v), normal)
     solve = descend_slices
     if runs_compiled(v):
-        from kotowari.priors.tv_kernels import descend_lines
+        from kotowari.priors.functional.tv_kernels import descend_lines
 
         solve = descend_lines
     flow = solve(residual, normal, stiffness, differences, tol, max_steps)

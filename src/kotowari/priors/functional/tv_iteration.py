@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kotowari.core.outcome import Status
-from kotowari.priors.tv_slices import Differences
+from kotowari.priors.functional.tv_slices import Differences
 from kotowari.solvers.iterate import iterate
 
 __all__ = [

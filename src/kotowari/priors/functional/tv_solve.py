@@ -7,8 +7,8 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from kotowari.priors.tv_iteration import Solution, Stop, iterate_slices, wide
-from kotowari.priors.tv_slices import Differences
+from kotowari.priors.functional.tv_iteration import Solution, Stop, iterate_slices, wide
+from kotowari.priors.functional.tv_slices import Differences
 
 __all__ = ["runs_compiled", "solve_slices"]
 
@@ -72,7 +72,7 @@ def _solve_scaled(
     )
     method: Method = iterate_slices
     if runs_compiled(y):
-        from kotowari.priors.tv_kernels import sweep_slices
+        from kotowari.priors.functional.tv_kernels import sweep_slices
 
         method = sweep_slices
     left = (~is_flat & (step != 0)).nonzero().flatten()

@@ -9,8 +9,16 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from kotowari.priors.tv_iteration import CHECK_EVERY, FIRST_STEP, RELAXATION, Solution, Stop, next_step, relative
-from kotowari.priors.tv_slices import Differences
+from kotowari.priors.functional.tv_iteration import (
+    CHECK_EVERY,
+    FIRST_STEP,
+    RELAXATION,
+    Solution,
+    Stop,
+    next_step,
+    relative,
+)
+from kotowari.priors.functional.tv_slices import Differences
 
 __all__ = ["descend_lines", "sweep_slices"]
 
@@ -56,7 +64,7 @@ class _Step(NamedTuple):
 
 
 def sweep_slices(y: Tensor, start: Tensor, step: Tensor, differences: Differences, stop: Stop) -> Solution:
-    """Do what :func:`kotowari.priors.tv_iteration.iterate_slices` does, for slices in the memory of the CPU.
+    """Do what :func:`kotowari.priors.functional.tv_iteration.iterate_slices` does, for slices in the memory of the CPU.
 
     A slice is a line of entries, worked on in blocks. The dual stays as close behind the primal array as the longest
     stride between neighbours allows, so that an iteration reads and writes both once. The adjoint of the differences
@@ -85,7 +93,7 @@ def sweep_slices(y: Tensor, start: Tensor, step: Tensor, differences: Difference
 def descend_lines(
     residual: Tensor, normal: Tensor, stiffness: Tensor, differences: Differences, tol: float, max_steps: int
 ) -> Tensor:
-    """Do what :func:`kotowari.priors.tv_jacobian.descend_slices` does, for slices in the memory of the CPU."""
+    """Do what :func:`~kotowari.priors.functional.tv_jacobian.descend_slices` does, for slices in memory of the CPU."""
     rest = _lines(residual, 3).copy()
     normals, stiff = _lines(normal, 3), _lines(stiffness.expand_as(residual), 3)
     flow = np.zeros_like(rest)
