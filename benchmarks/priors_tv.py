@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from harness import Figures
+from harness import Figures, slug
 from kotowari.priors.functional.tv_prox import tv_prox, tv_prox_outcome
 
 __all__ = ["backward", "denoising"]
@@ -47,7 +47,7 @@ def denoising(quick: bool) -> Figures:
         (_TIGHT, {"deepinv": _deepinv}),
     ):
         ours = _ours(single, gap)
-        figures[f"tv_gap_reached_{gap:g}"] = _relative_gap(ours(), image, bound)
+        figures[f"tv_gap_reached_{slug(str(gap))}"] = _relative_gap(ours(), image, bound)
         for name, make in makers.items():
             figures |= _beside(name, make, image, bound, ours, gap=gap, rounds=1 if quick else 3)
     return figures

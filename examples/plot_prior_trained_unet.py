@@ -45,11 +45,11 @@ images = torch.tensor(images, dtype=torch.float32)
 # Train
 # -----
 # No targets: the loss sees what the network found, S, and the images, D. It asks for D - S of low rank and S sparse and
-# even. Its kinks are rounded by Moreau envelopes, so that the steps do not rattle about them. The network begins by
-# finding nothing: one with drawn weights first throws its output down to nothing, and may stay there.
+# even. The network begins by finding nothing: one with drawn weights first throws its output down to nothing, and may
+# stay there.
 
 network = UNet(width=8, dual_frame=True, silent_start=True)
-loss = LowRankSparseLoss(smooth="moreau", amount=0.3)
+loss = LowRankSparseLoss()
 history = train_by_prior(
     network,
     images,

@@ -69,8 +69,9 @@ def tv_prox(
     Differentiable in ``x`` and ``step`` (once). Backward brings the solution to a gap of 1e-6, or to ``gap`` if that is
     less, then solves one linear system in double precision to a residual of :math:`\min(10^{-3}, \sqrt{\text{gap}})`,
     told at :func:`~kotowari.priors.functional.tv_jacobian.jacobian_product`. Gradients are off by 1 to 3 %; a smaller
-    ``gap`` makes them finer (1e-8: about 0.1 %). The gradient of the step, :math:`(\langle v, u\rangle - \langle Jv, x\rangle)/\tau`,
-    comes along. No gradient gets longer on its way back to ``x``.
+    ``gap`` makes them finer (1e-8: about 0.1 %). The gradient of the step,
+    :math:`(\langle v, u\rangle - \langle Jv, x\rangle)/\tau`, comes along. No gradient gets longer on its way back to
+    ``x``.
 
     Parameters
     ----------
