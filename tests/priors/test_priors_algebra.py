@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from priors_cases import TightRows, wide
 
 from kotowari.core.errors import CapabilityError, InputError, ShapeError
+from kotowari.operators.difference import FiniteDifference
 from kotowari.operators.sampling import Sampling
 from kotowari.priors.groups import GroupL2
 from kotowari.priors.indicators import Box
@@ -182,3 +183,9 @@ def test_multiples_and_tight_compositions_of_an_indicator_have_finite_losses():
 def test_a_step_that_is_not_one_number_a_sample_is_refused():
     with pytest.raises(ShapeError, match=r"step must have shape \(2\), got \(3,\)"):
         L1().prox(torch.ones(2, 4), torch.ones(3))
+
+
+def test_a_prior_without_a_prox_says_what_solves_it():
+    for prior in (L1() @ FiniteDifference((4,)), L1() + SquaredL2()):
+        with pytest.raises(AttributeError, match=r"has no prox, as no exact one is known\. A Problem solves it"):
+            _ = prior.prox

@@ -459,3 +459,10 @@ def test_problem_and_terms_say_what_they_are():
     assert repr(Problem([Term(L1(0.5)), Term(L1(), Identity((3,)))])) == (
         "Problem(Term L1(weight=0.5) + Term L1(weight=1) @ Identity((3,) -> (3,)))"
     )
+
+
+def test_a_prior_stands_for_a_term_of_its_own():
+    y = torch.randn(2, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    both = (Problem([SquaredL2(1.0, y), L1()]), Problem([Term(SquaredL2(1.0, y)), Term(L1())]))
+    first, second = (problem.solve(torch.zeros_like(y)).state.x for problem in both)
+    assert torch.equal(first, second)

@@ -321,3 +321,24 @@ def test_groups_that_do_not_name_every_row_are_refused():
 def test_an_empty_training_set_is_refused():
     with pytest.raises(DesignError, match="there is no sample to train on"):
         run(make_unet(), learn=[], held=[])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"held": LEARN[:2]}, DesignError, "row 0 is both in training and in validation"),
+        ({"learn": [0, 1, 99]}, InputError, "row 99 is not among the"),
+    ],
+)
+def test_rows_that_leak_or_are_not_there_are_refused(change, error, words):
+    with pytest.raises(error, match=words):
+        run(make_unet(), make_data()[0], **({"learn": LEARN, "held": HELD} | change))
+
+
+def test_data_that_cannot_be_learned_from_are_refused():
+    data = make_data()[0]
+    with pytest.raises(InputError, match=r"must hold floats, got torch\.uint8"):
+        run(make_unet(), (255 * data).byte(), learn=LEARN, held=HELD)
+    data[3] = math.nan
+    with pytest.raises(InputError, match="row 3 holds NaN"):
+        run(make_unet(), data, learn=LEARN, held=HELD)

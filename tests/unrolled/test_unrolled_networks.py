@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_inverse_problems import Dense, sparse_problem
 
-from kotowari.core.errors import CapabilityError, InputError
+from kotowari.core.errors import CapabilityError, InputError, ShapeError
 from kotowari.priors.sparsity import L1
 from kotowari.solvers.fista import fista_start, fista_step
 from kotowari.solvers.ista import ista_start, ista_step
@@ -168,7 +168,7 @@ def test_the_guard_sees_drift_prices_it_and_pulls_it_back():
     with torch.no_grad():
         network.scheme.weight.delta.fill_(2.0)
     worst = guard.drift()[0]
-    assert worst.name == "scheme.weight.delta"
+    assert worst.name == "weight"
     assert worst.relative == pytest.approx(float(torch.tensor(2.0).exp()) - 1, rel=1e-6)
     assert guard.pull(3.0).item() == pytest.approx(12.0)
     cost = guard.cost(data)
@@ -177,7 +177,7 @@ def test_the_guard_sees_drift_prices_it_and_pulls_it_back():
     assert network.scheme.weight.delta.item() == 2.0  # looking changes nothing
     guard.pull(1.0).backward()
     assert network.scheme.weight.delta.grad.item() > 0
-    guard.release("scheme.weight.delta")
+    guard.release("weight")
     assert guard.drift()[0].relative == 0.0
 
 
@@ -235,3 +235,45 @@ def test_a_step_above_the_bound_and_an_unknown_constant_are_refused():
         Ista(operator, L1(), learn=("speed",))
     with pytest.raises(CapabilityError, match="Linear cannot be used with Ista: it has no prox"):
         Ista(operator, torch.nn.Linear(3, 3))
+
+
+def test_the_guard_counts_layers_from_zero():
+    operator, _ = sparse_problem()
+    network = Unrolled(Ista(operator, L1(), weight=WEIGHT), 3, free=("step",))
+    guard = KnowledgeGuard(network)
+    assert sorted(drift.name for drift in guard.drift()) == [
+        "layers.0.step",
+        "layers.1.step",
+        "layers.2.step",
+        "weight",
+    ]
+    with torch.no_grad():
+        network.layers()[2].step.delta.fill_(1.0)
+    assert guard.drift()[0].name == "layers.2.step"
+    guard.release("layers.2.step")
+    assert network.layers()[2].step.delta.item() == 0.0
+
+
+def test_data_without_a_batch_and_with_nan_are_refused():
+    operator, data = sparse_problem()
+    network = Unrolled(Ista(operator, L1()), 2)
+    with pytest.raises(ShapeError, match=r"Ista: data must have shape \(batch, 12\), got \(12,\)"):
+        network(data[0])
+    with pytest.raises(InputError, match="NaN or infinite"):
+        KnowledgeGuard(network).cost(torch.full_like(data, torch.nan))
+
+
+def test_a_fixed_point_that_is_not_reached_warns():
+    operator, data = sparse_problem()
+    with pytest.warns(UserWarning, match="FixedPoint, forward pass: .* The step limit was reached"):
+        FixedPoint(Ista(operator, L1(), weight=WEIGHT), max_steps=2)(data)
+
+
+def test_what_is_no_scheme_and_no_proximal_prior_is_refused():
+    operator, _ = sparse_problem()
+    with pytest.raises(InputError, match="first argument must be a scheme"):
+        Unrolled(operator, 3)
+    with pytest.raises(CapabilityError, match="must be a prior or a module with a prox"):
+        Ista(operator, L1)
+    with pytest.raises(CapabilityError, match="Give prior and operator to PrimalDual apart"):
+        Ista(operator, L1() @ Dense(torch.eye(20)))

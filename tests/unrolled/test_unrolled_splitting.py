@@ -159,7 +159,7 @@ def test_what_does_not_fit_is_refused():
     operator, _ = sparse_problem()
     with pytest.raises(ShapeError, match="input of the transform must have shape"):
         PrimalDual(operator, L1(), FiniteDifference((7,)))
-    with pytest.raises(InputError, match="must be below its bound"):
+    with pytest.raises(InputError, match=r"primal_step = 2\.5 must be above 0 and below 1\.9"):
         PrimalDual(Dense(torch.eye(3)), L1(), FiniteDifference((3,)), primal_step=2.5)
     with pytest.raises(ShapeError, match=r"RobustPca: data must have shape \(batch, 3, 4\)"):
         Unrolled(RobustPca((3, 4)), 2)(torch.zeros(1, 4, 3))

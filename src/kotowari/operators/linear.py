@@ -318,7 +318,7 @@ def _lanczos_norm(operator: LinearOperator, tol: float, max_steps: int) -> float
         before, x = x, image / beside[-1]
     raise ConvergenceError(
         f"{operator}: its norm did not settle in {max_steps} steps (last estimate {estimate**0.5:.6g}). Raise "
-        "max_steps, or loosen tol."
+        "max_steps, or loosen tol; a map with a false adjoint never settles (kotowari.testing.assert_adjoint)."
     )
 
 

@@ -1,7 +1,7 @@
 """What a prior is: a penalty on one unknown, and how priors are scaled, added and put behind an operator."""
 
 from abc import ABC, abstractmethod
-from typing import Literal, cast, final
+from typing import Any, Literal, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ __all__ = [
 ]
 
 Smooth = Literal["none", "eps", "moreau", "target"]
+
+_PROXIMAL = {"prox", "conjugate_prox", "moreau"}
 
 
 class Prior(nn.Module, ABC):
@@ -69,7 +71,9 @@ class Prior(nn.Module, ABC):
         smooth
             ``"none"``: the value itself, with one of its subgradients. ``"eps"``: the smoothed value. ``"moreau"``: the
             Moreau envelope. ``"target"``: half the squared distance to the proximal point, held fixed, over ``amount``;
-            its gradient is that of the envelope, its value counts the distance alone.
+            its gradient is that of the envelope, its value counts the distance alone. For a sum these are the sums over
+            its terms, and for a prior behind an operator without an exact prox they are the prior's own, at the
+            operator's output: not the envelope of the whole.
         amount
             ``eps`` of the smoothed value, ``mu`` of the envelope and of the target; above 0.
 
@@ -82,6 +86,12 @@ class Prior(nn.Module, ABC):
         if smooth != "none":
             _require_above_zero(self, "amount", amount)
         return self._sample_loss(x, smooth, amount).mean()
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what to do about a map that this prior does not have; what else is asked for goes to the module."""
+        if name in _PROXIMAL:
+            raise AttributeError(f"{self!r} has no {name}, as no exact one is known. A Problem solves it as a term.")
+        return super().__getattr__(name)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return :meth:`value`."""

@@ -11,6 +11,7 @@ from kotowari.core.outcome import Outcome
 from kotowari.operators.linear import Shape
 from kotowari.priors.duality import find_anchor, relative_gap
 from kotowari.priors.methods import METHODS, Run, Setting
+from kotowari.priors.prior import Prior
 from kotowari.priors.terms import HasGradient, Term, expanded, has_exact_prox, is_smooth
 from kotowari.solvers.iterate import iterate
 
@@ -55,8 +56,8 @@ class Problem:
     Parameters
     ----------
     terms
-        One or more. Sums, multiples and priors behind operators are taken apart, so that ``Term(L1() @ D + L1())`` is
-        two terms.
+        One or more; a prior stands for a term of its own. Sums, multiples and priors behind operators are taken apart,
+        so that ``Term(L1() @ D + L1())`` is two terms.
     shape
         Shape of one unknown, without the batch. Default: the domain of the operators, or, where there are none, that of
         the start.
@@ -77,11 +78,11 @@ class Problem:
     tensor([[2., 0.]])
     """
 
-    def __init__(self, terms: Sequence[Term], *, shape: Shape | None = None) -> None:
+    def __init__(self, terms: Sequence[Term | Prior], *, shape: Shape | None = None) -> None:
         if not terms:
             raise InputError("Problem: there is no term. Give one or more, such as Term(L1()).")
-        self.terms = tuple(terms)
-        self._parts = [part for term in terms for part in expanded(term)]
+        self.terms = tuple(term if isinstance(term, Term) else Term(term) for term in terms)
+        self._parts = [part for term in self.terms for part in expanded(term)]
         self.shape = None if shape is None else tuple(shape)
         for part in self._parts:
             if part.operator is not None:

@@ -136,6 +136,7 @@ def train_by_prior(
     require_methods(loss, "parts", "optimum", "share", by="train_by_prior")
     if plan.mixup or plan.interpolation:
         raise InputError("train_by_prior: mixup and interpolation need targets. Set them to 0.")
+    _require_rows(data, train_index, validation_index)
     if groups is not None and len(groups) != len(data):
         raise ShapeError.mismatch("train_by_prior", "groups", (len(data),), np.shape(groups))
     batches = Batches(plan.batch_size, groups, consecutive)
@@ -156,6 +157,23 @@ def train_by_prior(
         checkpoint_seconds=checkpoint_seconds,
     )
     return _told(history, network, data[batches.ordered(train_index)[0]], loss, with_optimum=with_optimum)
+
+
+def _require_rows(data: Tensor, train_index: Index, validation_index: Index) -> None:
+    rows = np.concatenate([train_index, validation_index]).astype(int)
+    outside = rows[(rows < 0) | (rows >= len(data))]
+    if len(outside):
+        raise InputError(f"train_by_prior: row {outside[0]} is not among the {len(data)} rows of the data.")
+    shared = np.intersect1d(train_index, validation_index)
+    if len(shared):
+        raise DesignError(f"train_by_prior: row {shared[0]} is both in training and in validation. Keep them apart.")
+    if not data.is_floating_point():
+        raise InputError(
+            f"train_by_prior: data must hold floats, got {data.dtype}. Convert it, for example by .float()."
+        )
+    broken = [int(row) for row in rows if not bool(data[row].isfinite().all())]
+    if broken:
+        raise InputError(f"train_by_prior: row {broken[0]} holds NaN or infinite entries. Fill them, or leave it out.")
 
 
 def _require_company(batches: list[Tensor], what: str) -> None:

@@ -31,6 +31,8 @@ class Constant(nn.Module):
         Upper bound b, above ``start``; None for none.
     learn
         Whether the number is learned; otherwise it stays at ``start``.
+    name
+        What the number is called in the sentence that refuses it.
 
     Attributes
     ----------
@@ -43,12 +45,14 @@ class Constant(nn.Module):
         When ``start`` is not above 0, or not below ``bound``.
     """
 
-    def __init__(self, start: float, *, bound: float | None = None, learn: bool = True) -> None:
+    def __init__(
+        self, start: float, *, bound: float | None = None, learn: bool = True, name: str = "Constant: start"
+    ) -> None:
         super().__init__()
         if not start > 0:
-            raise InputError(f"Constant: start must be above 0, got {start}.")
+            raise InputError(f"{name} must be above 0, got {start}.")
         if bound is not None and not start < bound:
-            raise InputError(f"Constant: start = {start:g} must be below its bound {bound:g}.")
+            raise InputError(f"{name} = {start:g} must be below its bound {bound:g}.")
         self.start, self.bound = start, bound
         self.delta = nn.Parameter(torch.zeros(()), requires_grad=learn)
 

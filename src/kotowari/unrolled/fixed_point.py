@@ -1,5 +1,6 @@
 """A solver run to its end as one layer, with the gradient of its fixed point."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar, final
 
@@ -26,7 +27,7 @@ class FixedPoint(nn.Module, Generic[StateT]):
         u = \Big(\frac{\partial T}{\partial z}\Big)^{\!\top} u + \frac{dL}{dz}
 
     The forward pass runs the plain solver without a graph; the backward pass finds u by the same kind of iteration,
-    through the graph of a single step.
+    through the graph of a single step. A pass that does not settle warns, and its outcome says more.
 
     Parameters
     ----------
@@ -84,6 +85,7 @@ class FixedPoint(nn.Module, Generic[StateT]):
                 max_steps=self.max_steps,
             )
         self.outcome = _without_state(found)
+        _tell(self.outcome, "forward pass")
         if not torch.is_grad_enabled():
             return scheme.solution(found.state)
         return scheme.solution(self._attached(found.state, data))
@@ -134,6 +136,7 @@ class _Implicit(torch.autograd.Function):
             _Members(*gradients), pulled, _largest_change, tol=owner.backward_tol, max_steps=owner.backward_max_steps
         )
         owner.backward_outcome = _without_state(found)
+        _tell(owner.backward_outcome, "backward pass")
         return (None, None, None, *found.state)
 
 
@@ -162,6 +165,11 @@ def _largest_change(new: tuple[Any, ...], old: tuple[Any, ...]) -> Tensor:
         if ours.ndim > 1
     ]
     return torch.stack(changes).amax(0)
+
+
+def _tell(outcome: Outcome[None], which: str) -> None:
+    if not outcome.converged:
+        warnings.warn(f"FixedPoint, {which}: {outcome.advice}", UserWarning, stacklevel=3)
 
 
 def _without_state(found: Outcome[Any]) -> Outcome[None]:

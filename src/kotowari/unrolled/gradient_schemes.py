@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from kotowari.operators.linear import LinearOperator
 from kotowari.solvers.fista import FistaState, fista_start, fista_step
 from kotowari.solvers.ista import IstaState, ista_start, ista_step
-from kotowari.unrolled.constants import Constant
 from kotowari.unrolled.scheme import LeastSquaresScheme, StateT
 
 __all__ = ["Fista", "Ista"]
@@ -25,13 +24,13 @@ class _ForwardBackward(LeastSquaresScheme[StateT]):
         *,
         step: float | None = None,
         weight: float = 1.0,
-        learn: tuple[str, ...] = ("step", "weight"),
+        learn: tuple[str, ...] | str = ("step", "weight"),
     ) -> None:
         super().__init__(operator, prior, weight=weight, learn=learn)
         self._require_known(learn, "step", "weight")
         lipschitz = self._lipschitz()
         start = 1.0 / lipschitz if step is None else step
-        self.step = Constant(start, bound=self.bound_over_lipschitz / lipschitz, learn="step" in learn)
+        self.step = self._constant("step", start, learn, bound=self.bound_over_lipschitz / lipschitz)
 
 
 @final

@@ -20,7 +20,7 @@ class Drift:
     Attributes
     ----------
     name
-        Name of the parameter in the network.
+        What was learned: ``weight``, or ``layers.3.weight`` where layers have their own; layers count from 0.
     start, now
         The number of a constant before and after learning; the Euclidean norm of any other parameter.
     relative
@@ -88,7 +88,7 @@ class KnowledgeGuard:
             else:
                 distance = float((parameter.detach() - begun).norm())
                 relative = distance / start if start > 0 else distance
-            found.append(Drift(name, start, now, relative))
+            found.append(Drift(self._shown(name), start, now, relative))
         return sorted(found, key=lambda drift: -drift.relative)
 
     def pull(self, strength: float) -> Tensor:
@@ -133,6 +133,8 @@ class KnowledgeGuard:
         network = self.network
         if not isinstance(network, Unrolled):
             raise InputError(f"KnowledgeGuard: {type(network).__name__} states no objective; an Unrolled network does.")
+        if not bool(data.isfinite().all()):
+            raise InputError("KnowledgeGuard: the data hold NaN or infinite entries. Fill or drop them first.")
         learned = network(data)
         kept = {name: parameter.detach().clone() for name, parameter in self._learned().items()}
         self._fill(self._begun)
@@ -152,9 +154,10 @@ class KnowledgeGuard:
         InputError
             When no learned part is called so.
         """
-        if name not in self._begun:
-            raise InputError(f"KnowledgeGuard: nothing learned is called {name}; there are {', '.join(self._begun)}.")
-        self._fill({name: self._begun[name]})
+        parameters = {self._shown(parameter): parameter for parameter in self._begun}
+        if name not in parameters:
+            raise InputError(f"KnowledgeGuard: nothing learned is called {name}; there are {', '.join(parameters)}.")
+        self._fill({parameters[name]: self._begun[parameters[name]]})
 
     def _learned(self) -> dict[str, nn.Parameter]:
         return {name: parameter for name, parameter in self.network.named_parameters() if parameter.requires_grad}
@@ -162,6 +165,17 @@ class KnowledgeGuard:
     def _constant(self, name: str) -> Constant | None:
         owner = self.network.get_submodule(name.rpartition(".")[0])
         return owner if isinstance(owner, Constant) else None
+
+    def _shown(self, parameter: str) -> str:
+        """Return the name that is shown, with the layer's number where layers have parts of their own."""
+        shown = parameter.removesuffix(".delta") if self._constant(parameter) is not None else parameter
+        if not isinstance(self.network, Unrolled):
+            return shown
+        room, _, rest = shown.partition(".")
+        if room == "copies":
+            number, _, rest = rest.partition(".")
+            return f"layers.{int(number) + 1}.{rest}"
+        return f"layers.0.{rest}" if rest.partition(".")[0] in self.network.free else rest
 
     @torch.no_grad()
     def _number(self, name: str, parameter: Tensor) -> float:
@@ -182,7 +196,9 @@ class KnowledgeGuard:
 
 
 def _sentence(growth: float) -> str:
-    if growth <= 0:
+    if growth == 0:
+        return "The network ends where the model's own steps end."
+    if growth < 0:
         return f"The learned network reaches an objective {-growth:.1%} lower than the model's own steps do."
     return (
         f"The learned network ends {growth:.1%} above the objective that the model's own steps reach: what it learned "

@@ -5,12 +5,11 @@ from typing import cast, final
 from torch import Tensor, nn
 
 from kotowari.core.checks import require_methods
-from kotowari.core.errors import ShapeError
+from kotowari.core.errors import InputError, ShapeError
 from kotowari.operators.linear import LinearOperator
 from kotowari.priors.prior import squared_distance
 from kotowari.solvers.pdhg import PdhgState, condat_vu_step, pdhg_start
 from kotowari.solvers.protocols import Prox, Step, per_sample
-from kotowari.unrolled.constants import Constant
 from kotowari.unrolled.scheme import MARGIN, LeastSquaresScheme, Value
 
 __all__ = ["PrimalDual"]
@@ -56,7 +55,7 @@ class PrimalDual(LeastSquaresScheme[PdhgState]):
         *,
         primal_step: float | None = None,
         weight: float = 1.0,
-        learn: tuple[str, ...] = ("primal_step", "dual_step", "weight"),
+        learn: tuple[str, ...] | str = ("primal_step", "dual_step", "weight"),
     ) -> None:
         super().__init__(operator, prior, weight=weight, learn=learn)
         self._require_known(learn, "primal_step", "dual_step", "weight")
@@ -65,11 +64,13 @@ class PrimalDual(LeastSquaresScheme[PdhgState]):
         self.transform = transform
         lipschitz = self._lipschitz()
         start = 1.0 / lipschitz if primal_step is None else primal_step
+        if not 0 < start < 2.0 / lipschitz:
+            raise InputError(f"PrimalDual: primal_step = {start:g} must be above 0 and below {2.0 / lipschitz:g}.")
         largest = start + _ROOM * (2.0 / lipschitz - start)
-        self.primal_step = Constant(start, bound=largest, learn="primal_step" in learn)
+        self.primal_step = self._constant("primal_step", start, learn, bound=largest)
         # what the condition leaves at the largest primal step, so that no pair of learned steps breaks it
         left = (1.0 / largest - lipschitz / 2.0) / (MARGIN * transform.norm()) ** 2
-        self.dual_step = Constant(_SHARE * left, bound=left, learn="dual_step" in learn)
+        self.dual_step = self._constant("dual_step", _SHARE * left, learn, bound=left)
 
     def begin(self, data: Tensor, start: Tensor | None) -> PdhgState:
         """Start at zero, or at ``start``, with the dual at zero."""

@@ -10,8 +10,7 @@ from kotowari.priors.functional.singular_values import nuclear_norm, singular_va
 from kotowari.priors.sparsity import L1
 from kotowari.solvers.inexact_alm import InexactAlmState, inexact_alm_start, inexact_alm_step
 from kotowari.solvers.protocols import Prox, Step
-from kotowari.unrolled.constants import Constant
-from kotowari.unrolled.scheme import Scheme, Value
+from kotowari.unrolled.scheme import Scheme, Value, require_proximal
 
 __all__ = ["RobustPca"]
 
@@ -47,16 +46,16 @@ class RobustPca(Scheme[InexactAlmState]):
         *,
         weight: float | None = None,
         growth: float = 1.5,
-        learn: tuple[str, ...] = ("weight", "penalty", "growth"),
+        learn: tuple[str, ...] | str = ("weight", "penalty", "growth"),
     ) -> None:
         super().__init__()
         self._require_known(learn, "weight", "penalty", "growth")
         self.shape = shape
         self.prior = L1() if prior is None else prior
-        require_methods(self.prior, "prox", by="RobustPca")
-        self.weight = Constant(max(shape) ** -0.5 if weight is None else weight, learn="weight" in learn)
-        self.penalty = Constant(1.0, learn="penalty" in learn)
-        self.growth = Constant(growth - 1.0, learn="growth" in learn)
+        require_proximal(self.prior, by="RobustPca")
+        self.weight = self._constant("weight", max(shape) ** -0.5 if weight is None else weight, learn)
+        self.penalty = self._constant("penalty", 1.0, learn)
+        self.growth = self._constant("growth", growth - 1.0, learn)
 
     def begin(self, data: Tensor, start: Tensor | None) -> InexactAlmState:
         """Start as the solver does, or with ``start`` as the sparse part."""

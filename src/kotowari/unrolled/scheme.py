@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from kotowari.core.checks import require_methods
-from kotowari.core.errors import InputError
+from kotowari.core.errors import CapabilityError, InputError, ShapeError
 from kotowari.operators.linear import LinearOperator
-from kotowari.priors.prior import squared_distance
+from kotowari.priors.prior import Composed, squared_distance
 from kotowari.solvers.protocols import Prox, Step
 from kotowari.unrolled.constants import Constant
 
-__all__ = ["MARGIN", "LeastSquaresScheme", "Scheme", "StateT", "Value"]
+__all__ = ["MARGIN", "LeastSquaresScheme", "Scheme", "StateT", "Value", "require_proximal"]
 
 StateT = TypeVar("StateT", bound=tuple[Any, ...])
 Value = Callable[[Tensor], Tensor]
@@ -53,11 +53,28 @@ class Scheme(nn.Module, ABC, Generic[StateT]):
     def objective(self, x: Tensor, data: Tensor) -> Tensor:
         """Return what the model minimises, one number a sample: ``(batch, ...) -> (batch,)``."""
 
+    def _constant(
+        self, name: str, start: float, learn: tuple[str, ...] | str, *, bound: float | None = None
+    ) -> Constant:
+        """Return a constant that is called by its name where it is refused."""
+        return Constant(start, bound=bound, learn=name in learn, name=f"{type(self).__name__}: {name}")
+
     @staticmethod
-    def _require_known(learn: tuple[str, ...], *known: str) -> None:
-        unknown = sorted(set(learn) - set(known))
+    def _require_known(learn: tuple[str, ...] | str, *known: str) -> None:
+        unknown = sorted({learn} - set(known) if isinstance(learn, str) else set(learn) - set(known))
         if unknown:
             raise InputError(f"learn names {', '.join(unknown)}; there are {', '.join(known)}.")
+
+
+def require_proximal(prior: object, *, by: str) -> None:
+    """Refuse what has no ``prox``, and say where a prior behind an operator belongs."""
+    if isinstance(prior, Composed):
+        raise CapabilityError(
+            f"{prior} cannot be used with {by}: it has no exact prox. Give prior and operator to PrimalDual apart."
+        )
+    if not isinstance(prior, nn.Module):
+        raise CapabilityError(f"{by}: the prior must be a prior or a module with a prox, got {prior!r}.")
+    require_methods(prior, "prox", by=by)
 
 
 class LeastSquaresScheme(Scheme[StateT]):
@@ -80,11 +97,13 @@ class LeastSquaresScheme(Scheme[StateT]):
     prior: nn.Module
     weight: Constant
 
-    def __init__(self, operator: LinearOperator, prior: nn.Module, *, weight: float, learn: tuple[str, ...]) -> None:
+    def __init__(
+        self, operator: LinearOperator, prior: nn.Module, *, weight: float, learn: tuple[str, ...] | str
+    ) -> None:
         super().__init__()
-        require_methods(prior, "prox", by=type(self).__name__)
+        require_proximal(prior, by=type(self).__name__)
         self.operator, self.prior = operator, prior
-        self.weight = Constant(weight, learn="weight" in learn)
+        self.weight = self._constant("weight", weight, learn)
 
     def _prox(self, x: Tensor, step: Step) -> Tensor:
         prox = cast(Prox, self.prior.prox)
@@ -98,12 +117,11 @@ class LeastSquaresScheme(Scheme[StateT]):
         return float((MARGIN * self.operator.norm(tol=_NEAR)) ** 2)
 
     def _zeros(self, data: Tensor, start: Tensor | None) -> Tensor:
+        if data.ndim != 1 + len(self.operator.codomain):
+            raise ShapeError.mismatch(type(self).__name__, "data", ("batch", *self.operator.codomain), data.shape)
         if start is not None:
             return start
-        n_batch = data.ndim - len(self.operator.codomain)
-        return torch.zeros_like(
-            self.operator.adjoint(data.detach()).reshape(*data.shape[:n_batch], *self.operator.domain)
-        )
+        return torch.zeros_like(self.operator.adjoint(data.detach()))
 
     def objective(self, x: Tensor, data: Tensor) -> Tensor:
         r"""Return :math:`\tfrac12\|Ax - y\|^2 + \lambda g(x)` of each sample, shape ``(batch,)``.

@@ -10,7 +10,6 @@ from kotowari.solvers.admm import AdmmState, admm_start, admm_step
 from kotowari.solvers.douglas_rachford import DouglasRachfordState, douglas_rachford_start, douglas_rachford_step
 from kotowari.solvers.hqs import HqsState, hqs_start, hqs_step
 from kotowari.solvers.protocols import Step, per_sample
-from kotowari.unrolled.constants import Constant
 from kotowari.unrolled.normal_solve import solve_normal
 from kotowari.unrolled.scheme import LeastSquaresScheme, StateT
 
@@ -27,12 +26,12 @@ class _Splitting(LeastSquaresScheme[StateT]):
         *,
         penalty: float = 1.0,
         weight: float = 1.0,
-        learn: tuple[str, ...] = ("penalty", "weight"),
+        learn: tuple[str, ...] | str = ("penalty", "weight"),
         tol: float = 1e-6,
     ) -> None:
         super().__init__(operator, prior, weight=weight, learn=learn)
         self._require_known(learn, "penalty", "weight")
-        self.penalty = Constant(penalty, learn="penalty" in learn)
+        self.penalty = self._constant("penalty", penalty, learn)
         self.tol = tol
 
     def _nearest(self, target: Tensor, data: Tensor, penalty: Tensor) -> Tensor:
@@ -105,7 +104,7 @@ class Hqs(_Splitting[HqsState]):
         penalty: float = 1.0,
         growth: float = 1.0,
         weight: float = 1.0,
-        learn: tuple[str, ...] = ("penalty", "weight"),
+        learn: tuple[str, ...] | str = ("penalty", "weight"),
         tol: float = 1e-6,
     ) -> None:
         super().__init__(operator, prior, penalty=penalty, weight=weight, learn=learn, tol=tol)

@@ -51,6 +51,8 @@ class Unrolled(nn.Module, Generic[StateT]):
         truncate: int | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(scheme, Scheme):
+            raise InputError(f"Unrolled: the first argument must be a scheme such as Ista(...), got {scheme!r}.")
         if depth < 1 or checkpoint_every < 0 or (truncate is not None and truncate < 1):
             raise InputError(
                 f"Unrolled: depth = {depth}, checkpoint_every = {checkpoint_every}, truncate = {truncate}: depth and "
