@@ -21,7 +21,7 @@ __all__ = ["TotalVariation"]
 class TotalVariation(ProximalPrior):
     r"""Weighted total variation, the sum of the magnitudes of the differences between neighbours.
 
-    .. math:: g(x) = \lambda \sum_i \sqrt{\textstyle\sum_k |(D_k x)_i|^2} \ \text{(isotropic)}, \quad
+    .. math:: g(x) = \lambda \sum_i \sqrt{\sum_k |(D_k x)_i|^2} \ \text{(isotropic)}, \quad
         g(x) = \lambda \sum_i \sum_k |(D_k x)_i| \ \text{(anisotropic)}
 
     :math:`(D_k x)_i = (x_{i+1} - x_i)/h_k` along the k-th of ``axes``, 0 at the far end. The other axes, such as

@@ -41,8 +41,8 @@ def anderson_step(state: AndersonState, mapping: LinearMap) -> AndersonState:
     With the residual :math:`r = T(x) - x` and the differences :math:`\Delta r_j`, :math:`\Delta T_j` of the last steps,
 
     .. math::
-        \gamma = \arg\min_\gamma \big\|r - \textstyle\sum_j \gamma_j \Delta r_j\big\|, \quad
-        x^+ = T(x) - \textstyle\sum_j \gamma_j \Delta T_j
+        \gamma = \arg\min_\gamma \big\|r - \sum_j \gamma_j \Delta r_j\big\|, \quad
+        x^+ = T(x) - \sum_j \gamma_j \Delta T_j
 
     Each sample has its own small least-squares problem. Its columns are scaled to length 1, and directions whose
     singular value is below the square root of the machine epsilon are damped. Without memory it is the plain iteration.

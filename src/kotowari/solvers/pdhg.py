@@ -66,7 +66,7 @@ def pdhg_step(
 
     .. math::
         y_i^+ = \mathrm{prox}_{\sigma h_i^*}(y_i + \sigma A_i \bar x), \quad
-        x^+ = \mathrm{prox}_{\tau g}\big(x - \tau \textstyle\sum_i A_i^H y_i^+\big), \quad
+        x^+ = \mathrm{prox}_{\tau g}\big(x - \tau \sum_i A_i^H y_i^+\big), \quad
         \bar x^+ = 2 x^+ - x
 
     Converges for convex g and :math:`h_i` when :math:`\tau \sigma \|A\|^2 \le 1` with
@@ -107,7 +107,7 @@ def condat_vu_step(
 
     .. math::
         y_i^+ = \mathrm{prox}_{\sigma h_i^*}(y_i + \sigma A_i \bar x), \quad
-        x^+ = \mathrm{prox}_{\tau g}\big(x - \tau \nabla f(x) - \tau \textstyle\sum_i A_i^H y_i^+\big), \quad
+        x^+ = \mathrm{prox}_{\tau g}\big(x - \tau \nabla f(x) - \tau \sum_i A_i^H y_i^+\big), \quad
         \bar x^+ = 2 x^+ - x
 
     Converges for convex terms when :math:`1/\tau - \sigma \|A\|^2 \ge L/2`, L a Lipschitz constant of the gradient.

@@ -15,7 +15,7 @@ __all__ = ["project_l1_ball", "project_simplex"]
 def project_simplex(x: Tensor, total: float | Tensor = 1.0, dim: int = -1) -> Tensor:
     r"""Return the nearest point with entries of 0 or more that sum to ``total`` along ``dim``.
 
-    .. math:: \max(x_i - \theta, 0) \quad\text{with } \theta \text{ such that } \textstyle\sum_i = \text{total}
+    .. math:: \max(x_i - \theta, 0) \quad\text{with } \theta \text{ such that } \sum_i = \text{total}
 
     Its gradient takes the mean over the support away from the incoming one; only the result is kept for it.
 
