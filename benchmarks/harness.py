@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-__all__ = ["Figure", "Figures", "NotMeasured", "Part", "peers", "run", "slug"]
+__all__ = ["Figure", "Figures", "NotMeasured", "Part", "import_seconds", "peers", "run", "slug"]
 
 Figures = dict[str, float | int | bool | str | None]
 
@@ -137,6 +138,22 @@ def peers(study: str, *, quick: bool, rounds: int = 2) -> Figures:
         for entry in case["entries"]:
             flat |= _flat_entry(f"peers_{slug(case['case'])}_{slug(entry['name'])}", entry)
     return flat
+
+
+def import_seconds(module: str, bare: str, rounds: int) -> tuple[float, float]:
+    """Time the import of a module in a new interpreter: what it adds to the statement ``bare``, and that; wall seconds.
+
+    Medians of paired runs.
+    """
+    codes = {"bare": bare, "import": f"import {module}"}
+    times: dict[str, list[float]] = {name: [] for name in codes}
+    for _ in range(rounds):
+        for name, code in codes.items():
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True)
+            times[name].append(time.perf_counter() - begin)
+    added = [after - before for before, after in zip(times["bare"], times["import"], strict=True)]
+    return statistics.median(added), statistics.median(times["bare"])
 
 
 def _flat_entry(prefix: str, entry: dict[str, Any]) -> Figures:

@@ -1,9 +1,6 @@
 """The figures of the omics study beside those of its comparators and peers; README.md names every key."""
 
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +12,7 @@ import pandas as pd
 
 import layouts
 import omics_genes as genes
-from harness import Figure, Figures, Part, peers, run, slug
+from harness import Figure, Figures, Part, import_seconds, peers, run, slug
 from kotowari.datasets import load_tcga_colorectal
 from kotowari.studies.omics.baselines import comparators
 from kotowari.trust.comparators import OutOfFold, cross_validate, paired_scores, score_table
@@ -121,21 +118,14 @@ def instability(quick: bool) -> Figures:
     return figures | {"msi_members": plain.n_members}
 
 
-def import_seconds(quick: bool) -> Figures:
-    """Time ``import kotowari`` in a new interpreter, less the interpreter's own start; median of paired runs."""
-    codes = {"bare": "0", "import": "import kotowari"}
-    times: dict[str, list[float]] = {name: [] for name in codes}
-    for _ in range(5 if quick else 25):
-        for name, code in codes.items():
-            begin = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code], check=True)
-            times[name].append(time.perf_counter() - begin)
-    differences = [b - a for a, b in zip(times["bare"], times["import"], strict=True)]
-    return {"import_s": statistics.median(differences), "import_bare_s": statistics.median(times["bare"])}
+def import_time(quick: bool) -> Figures:
+    """Time ``import kotowari`` beyond the interpreter's own start."""
+    added, bare = import_seconds("kotowari", "0", rounds=5 if quick else 25)
+    return {"import_s": added, "import_bare_s": bare}
 
 
 PARTS = (
-    Part("import", ("import_s",), import_seconds),
+    Part("import", ("import_s",), import_time),
     Part("tsne", ("tsne_speedup", "tsne_kl_ratio"), lambda quick: layouts.tsne(quick=quick)),
     Part(
         "layout20k",

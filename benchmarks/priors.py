@@ -1,16 +1,13 @@
 """The figures of operators, priors, solvers and unrolled networks beside other libraries; README.md names every key."""
 
-import statistics
-import subprocess
 import sys
-import time
 from functools import partial
 
 import priors_faces
 import priors_spectra
 import priors_tv
 import priors_unrolled
-from harness import Figure, Figures, Part, peers, run
+from harness import Figure, Figures, Part, import_seconds, peers, run
 
 _FACES = ("none", "eps", "moreau", "target")
 
@@ -33,21 +30,14 @@ FIGURES = (
 )
 
 
-def import_seconds(quick: bool) -> Figures:
-    """Time ``import kotowari.operators`` in a new interpreter, less ``import torch``; median of paired runs."""
-    codes = {"torch": "import torch", "operators": "import kotowari.operators"}
-    times: dict[str, list[float]] = {name: [] for name in codes}
-    for _ in range(3 if quick else 11):
-        for name, code in codes.items():
-            begin = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code], check=True)
-            times[name].append(time.perf_counter() - begin)
-    differences = [ours - bare for bare, ours in zip(times["torch"], times["operators"], strict=True)]
-    return {"import_extra_s": statistics.median(differences), "import_torch_s": statistics.median(times["torch"])}
+def import_time(quick: bool) -> Figures:
+    """Time ``import kotowari.operators`` beyond ``import torch``."""
+    added, bare = import_seconds("kotowari.operators", "import torch", rounds=3 if quick else 11)
+    return {"import_extra_s": added, "import_torch_s": bare}
 
 
 PARTS = (
-    Part("import", ("import_extra_s",), import_seconds),
+    Part("import", ("import_extra_s",), import_time),
     Part("tv", ("tv_vs_skimage", "tv_vs_pyproximal", "tv_vs_deepinv"), priors_tv.denoising),
     Part("tv_backward", ("tv_backward_speedup", "tv_backward_norm_ratio"), priors_tv.backward),
     Part("svt", ("svt_speedup", "svt_error"), priors_spectra.thresholding),
