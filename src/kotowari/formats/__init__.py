@@ -1,7 +1,10 @@
 """File formats: bytes on one side, arrays with names and units on the other. Knows no torch."""
 
 from kotowari.formats.blocks import TableBlocks, estimate_bytes, require_fits_memory
+from kotowari.formats.cytoscape import read_cytoscape, write_cytoscape
 from kotowari.formats.gmt import GeneSets, read_gmt, write_gmt
+from kotowari.formats.graph import Graph
+from kotowari.formats.graphml import read_graphml, write_graphml
 from kotowari.formats.h5ad import read_h5ad, write_h5ad
 from kotowari.formats.png import encode_png, read_png, write_png
 from kotowari.formats.rows import require_names
@@ -9,18 +12,23 @@ from kotowari.formats.tables import read_annotations, read_table, require_numeri
 
 __all__ = [
     "GeneSets",
+    "Graph",
     "TableBlocks",
     "encode_png",
     "estimate_bytes",
     "read_annotations",
+    "read_cytoscape",
     "read_gmt",
+    "read_graphml",
     "read_h5ad",
     "read_png",
     "read_table",
     "require_fits_memory",
     "require_names",
     "require_numeric_table",
+    "write_cytoscape",
     "write_gmt",
+    "write_graphml",
     "write_h5ad",
     "write_png",
     "write_table",
