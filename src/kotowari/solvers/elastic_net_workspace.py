@@ -1,0 +1,103 @@
+"""Memory of the elastic net's kernels, and how they are compiled."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+__all__ = [
+    "ACTIVE",
+    "FACTORED",
+    "FIT",
+    "RESIDUAL",
+    "SQUARES",
+    "Floats",
+    "Workspace",
+    "compiled",
+    "inlined",
+    "workspace",
+]
+
+Floats = npt.NDArray[np.float64]
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+_RULES: dict[str, Any] = {
+    "fastmath": {"contract", "reassoc", "nsz"},
+    "boundscheck": False,
+    "error_model": "numpy",
+}
+
+# places in Workspace.counts and Workspace.sums
+ACTIVE, FACTORED = 0, 1
+FIT, SQUARES, RESIDUAL = 0, 1, 2
+
+
+def compiled(function: FunctionT) -> FunctionT:
+    """Compile a kernel, once for all runs; it lets other threads work, and may reorder sums.
+
+    The compiled code lies in ``__pycache__`` and is made anew when the kernel's own file changes, not when that of a
+    kernel which it calls does: delete the ``.nbi`` files after editing one of these.
+    """
+    kernel: FunctionT = njit(cache=True, nogil=True, **_RULES)(function)
+    return kernel
+
+
+def inlined(function: FunctionT) -> FunctionT:
+    """Compile a part of a kernel into whatever calls it: handing over a workspace would cost more than its work."""
+    kernel: FunctionT = njit(cache=True, forceinline=True, **_RULES)(function)
+    return kernel
+
+
+class Workspace(NamedTuple):
+    """Memory of one thread, used again by every fit; ``size`` regulators. What is not touched costs nothing.
+
+    ``gradient`` is cross - gram b, of all regulators; ``active`` their numbers where b is not 0, the first
+    ``counts[0]`` entries. Of these the first ``counts[1]`` stand in ``inverse``, the inverse of the Cholesky factor of
+    their gram + l2, packed row by row: unlike the factor it needs no substitution, in which each entry waits for the
+    one before, and its squares give the degrees of freedom. The others hold the working set: its numbers, its part of
+    gram + l2, and vectors.
+    """
+
+    counts: npt.NDArray[np.int64]
+    sums: Floats
+    gradient: Floats
+    active: npt.NDArray[np.int64]
+    inverse: Floats
+    working: npt.NDArray[np.int64]
+    order: npt.NDArray[np.int64]
+    listed: npt.NDArray[np.bool_]
+    curvature: Floats
+    value: Floats
+    slope: Floats
+    price: Floats
+    image: Floats
+    newton: Floats
+
+
+def workspace(size: int) -> Workspace:
+    """Return the memory for fits on ``size`` regulators."""
+
+    def numbers() -> npt.NDArray[np.int64]:
+        return np.zeros(size, np.int64)
+
+    def values() -> Floats:
+        return np.zeros(size)
+
+    return Workspace(
+        counts=np.zeros(2, np.int64),
+        sums=np.zeros(3),
+        gradient=values(),
+        active=numbers(),
+        inverse=np.empty(size * (size + 1) // 2),
+        working=numbers(),
+        order=numbers(),
+        listed=np.zeros(size, np.bool_),
+        curvature=np.empty(size * size),
+        value=values(),
+        slope=values(),
+        price=values(),
+        image=values(),
+        newton=values(),
+    )

@@ -1,0 +1,179 @@
+"""Blocks of targets, kept in memory or written as they come, so that a killed fit goes on where it was."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from kotowari.core.errors import RunFolderError
+from kotowari.core.files import read_json, write_bytes, write_json
+from kotowari.core.jobs import Arrays, load_arrays, pack_arrays
+from kotowari.core.progress import Advance
+from kotowari.studies.genenet.model.profile_task import Block, ProfileTask, fit_block
+from kotowari.studies.genenet.model.weights import Kernel
+
+__all__ = ["Spread", "fit_blocks", "plan_blocks", "read_block", "spread_block", "task_key"]
+
+Floats = npt.NDArray[np.float64]
+Fit = Callable[..., Arrays]
+
+_MANIFEST, _SCHEMA = "profile.json", 1
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How the networks of samples follow from those at places: linear, rows that sum to 1.
+
+    Attributes
+    ----------
+    matrix
+        Sparse, shape ``(sample, place)``: one 1 a row where a sample has a place of its own.
+    """
+
+    matrix: sparse.csr_array
+
+    @classmethod
+    def of_samples(cls, modulator: Floats) -> tuple["Spread", Floats]:
+        """Return one place for every different value, and the spread to the samples."""
+        places, number = np.unique(modulator, axis=0, return_inverse=True)
+        rows = np.arange(len(modulator))
+        matrix = sparse.csr_array((np.ones(len(rows)), (rows, number.ravel())), shape=(len(rows), len(places)))
+        return cls(matrix), places
+
+    @classmethod
+    def between(cls, nodes: Floats, modulator: Floats) -> "Spread":
+        """Return the linear interpolation between nodes, rising, at values of one modulator within their range."""
+        right = np.clip(np.searchsorted(nodes, modulator), 1, len(nodes) - 1)
+        share = (modulator - nodes[right - 1]) / (nodes[right] - nodes[right - 1])
+        rows = np.tile(np.arange(len(modulator)), 2)
+        columns, shares = np.concatenate([right - 1, right]), np.concatenate([1 - share, share])
+        matrix = sparse.csr_array((shares, (rows, columns)), shape=(len(modulator), len(nodes)))
+        matrix.eliminate_zeros()
+        return cls(matrix)
+
+
+def plan_blocks(kernels: Sequence[Kernel], size: int) -> list[Block]:
+    """Return blocks of at most ``size`` targets that share a kernel; ``kernels`` has one entry a target."""
+    groups: dict[Kernel, list[int]] = {}
+    for target, kernel in enumerate(kernels):
+        groups.setdefault(kernel, []).append(target)
+    return [
+        Block(kernel, np.array(targets[first : first + size]))
+        for kernel, targets in groups.items()
+        for first in range(0, len(targets), size)
+    ]
+
+
+def task_key(task: ProfileTask, plan: Sequence[Block]) -> str:
+    """Return a digest of everything that the result depends on."""
+    digest = hashlib.sha256(f"{_SCHEMA} {task.criterion}".encode())
+    arrays = [task.values, task.regulators, task.targets, task.modulator, task.places, task.factors]
+    arrays += [np.asarray(part) for part in task.search] + ([] if task.folds is None else [task.folds])
+    for array in arrays + [block.targets for block in plan]:
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    for block in plan:
+        digest.update(block.kernel.describe().encode())
+    return digest.hexdigest()
+
+
+def fit_blocks(
+    task: ProfileTask,
+    plan: Sequence[Block],
+    *,
+    folder: Path | None,
+    n_jobs: int,
+    advance: Advance,
+    fit: Fit = fit_block,
+) -> list[Arrays]:
+    """Fit block after block.
+
+    Without a folder, the arrays are returned. With one, each block is written to ``block-00000.npz`` and so on as soon
+    as it is there, whole or not at all, and a block that stands is not fitted again; the list is empty.
+
+    Parameters
+    ----------
+    task, plan
+        What is fitted; blocks in the order of their files.
+    folder
+        Made when it is not there.
+    n_jobs, advance
+        As in :func:`kotowari.studies.genenet.model.profile_task.fit_block`.
+    fit
+        What fits one block.
+
+    Raises
+    ------
+    RunFolderError
+        When the folder holds blocks of other data or options, or cannot be written.
+    """
+    if folder is None:
+        return [fit(task, block, n_jobs=n_jobs, advance=advance) for block in plan]
+    _claim(folder, task_key(task, plan), plan)
+    for number, block in enumerate(plan):
+        path = _block_path(folder, number)
+        if path.is_file():
+            advance(len(task.places) * len(block.targets))
+        else:
+            write_bytes(path, pack_arrays(fit(task, block, n_jobs=n_jobs, advance=advance)))
+    return []
+
+
+def read_block(folder: Path, number: int) -> Arrays:
+    """Return the arrays of a block that was written.
+
+    Raises
+    ------
+    RunFolderError
+        When the file is missing or damaged.
+    """
+    path = _block_path(folder, number)
+    try:
+        return load_arrays(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise RunFolderError(
+            f"{path}: cannot be read ({error}). Delete it and fit again; the other blocks stay."
+        ) from error
+
+
+def spread_block(arrays: Arrays, spread: Spread, n_regulators: int) -> Iterator[npt.NDArray[np.generic]]:
+    """Yield sample, regulator, target and coefficient of every entry, then intercepts and fitted of (sample, target).
+
+    A sample is fitted where all places that it draws on are. Targets are positions in the block.
+    """
+    n_places, n_targets = arrays["intercept"].shape
+    column = np.searchsorted(arrays["block"], arrays["target"]).astype(np.int64) * n_regulators + arrays["regulator"]
+    shape = (n_places, n_targets * n_regulators)
+    entries = sparse.csr_array((arrays["coefficient"].astype(np.float64), (arrays["place"], column)), shape=shape)
+    known = np.isfinite(arrays["intercept"])
+    fitted = (spread.matrix @ (~known).astype(np.float64)) == 0
+    intercepts = spread.matrix @ np.where(known, arrays["intercept"], 0.0)
+    at_samples = (spread.matrix @ entries).tocoo()
+    sample, cell = at_samples.coords
+    kept = fitted[sample, cell // n_regulators]
+    yield from (sample[kept], cell[kept] % n_regulators, cell[kept] // n_regulators, at_samples.data[kept])
+    yield np.where(fitted, intercepts, np.nan)
+    yield fitted
+
+
+def _claim(folder: Path, key: str, plan: Sequence[Block]) -> None:
+    path = folder / _MANIFEST
+    if path.is_file():
+        found = read_json(path)
+        if not isinstance(found, dict) or found.get("key") != key:
+            raise RunFolderError(
+                f"{folder} holds networks of other data or options. Choose another folder, or empty it."
+            )
+        return
+    if folder.is_dir() and any(folder.iterdir()):
+        raise RunFolderError(f"{folder} is not empty, and holds no networks. Choose another folder.")
+    kernels = [block.kernel.describe() for block in plan]
+    write_json(path, {"schema": _SCHEMA, "key": key, "n_blocks": len(plan), "kernels": kernels})
+
+
+def _block_path(folder: Path, number: int) -> Path:
+    return folder / f"block-{number:05d}.npz"
