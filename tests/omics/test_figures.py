@@ -19,21 +19,19 @@ from kotowari.core.files import write_bytes
 from kotowari.core.jobs import pack_arrays
 from kotowari.core.page import Figure, write_table
 from kotowari.formats.png import read_png
+from kotowari.report.plots import outcome, stability, style
 from kotowari.studies.omics import figures
 from kotowari.studies.omics.figures import (
-    chance,
     class_images,
-    confusion,
     draw,
+    faithfulness,
     gallery,
     gene_map,
-    outcome,
     pathways,
-    stability,
-    style,
+    random_network,
     top_genes,
 )
-from kotowari.studies.omics.figures.arrays import _AXES
+from kotowari.studies.omics.figures.arrays import AXES
 
 SIDE, N_GENES, N_ROWS = 24, 500, 40
 SECTIONS = {"result", "reason", "trust", "pathways", "patients"}
@@ -226,8 +224,9 @@ def picture_needs():
         "classes_picture": "roc",
     }
     return {
-        names.get(picture.__name__, picture.__name__.removesuffix("_picture")): needed
-        for picture, needed in gallery._PICTURES
+        names.get(name, name.removesuffix("_picture")): needed
+        for picture, needed in gallery.PICTURES
+        for name in [getattr(picture, "func", picture).__name__]
     }
 
 
@@ -268,18 +267,6 @@ def assert_shown_as_text(canvas):
     assert not any(text.get_parse_math() or text.get_usetex() for text in texts_of(canvas))
 
 
-def test_line_breaks_and_control_signs_do_not_break_a_label():
-    assert style.shorten("a\nb\t c\x07d", 20) == "a b c d"
-    assert style.shorten("x" * 30, 10) == "x" * 9 + "…"
-
-
-def test_names_that_differ_at_the_end_stay_apart():
-    names = ["microsatellite stable", "microsatellite instable, low", "microsatellite instable, high"]
-    assert len({style.shorten(name, 12, keep_end=True) for name in names}) == 3
-    assert len({style.shorten(name, 12) for name in names}) == 1  # cut at the end they would be one
-    assert all(len(style.shorten(name, 12, keep_end=True)) <= 12 for name in names)
-
-
 def test_a_sign_that_no_font_has_is_told_in_the_caption(tmp_path, monkeypatch):
     monkeypatch.setattr(style, "_installed_far_eastern", tuple)
     arrays = make_arrays(names=["大腸", "直腸"])
@@ -315,14 +302,6 @@ def assert_centred(canvas):
             assert image.norm.vmax >= np.abs(values).max()
 
 
-@pytest.mark.parametrize("scale", [style.centred, style.centred_root])
-def test_a_centred_scale_reaches_the_largest_value_of_either_sign(scale):
-    norm = scale(np.array([-3.0, 1.0]))
-    assert (norm.vmin, norm.vmax) == (-3.0, 3.0)
-    np.testing.assert_allclose(norm([-3.0, 0.0, 3.0]), [0, 0.5, 1], atol=1e-12)
-    assert scale(np.zeros(3)).vmax == 1.0
-
-
 def test_all_classes_share_one_scale():
     canvas = sketch_of(class_images.mean_images_picture, make_arrays(3)).canvas
     scales = {(image.cmap.name, image.norm.vmin, image.norm.vmax) for axes in canvas.axes for image in axes.images}
@@ -354,18 +333,6 @@ def test_names_on_the_gene_map_do_not_overlap(shape):
     assert all(box.x0 >= 0 and box.x1 <= canvas.bbox.x1 and box.y0 >= 0 and box.y1 <= canvas.bbox.y1 for box in boxes)
 
 
-def test_spreading_keeps_the_gap_and_moves_nothing_that_has_room():
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        places = np.sort(rng.random(5))
-        moved = gene_map.spread(places, 0.15, 0.0, 1.0)
-        assert (np.diff(moved) >= 0.15 - 1e-12).all()
-        assert moved.min() >= -1e-12
-        assert moved.max() <= 1 + 1e-12
-    apart = np.array([0.1, 0.4, 0.9])
-    np.testing.assert_allclose(gene_map.spread(apart, 0.15, 0.0, 1.0), apart)
-
-
 def test_genes_of_one_pixel_show_the_strongest():
     arrays = make_arrays()
     arrays["pixels"][:] = [2, 3]
@@ -395,111 +362,28 @@ def test_genes_without_q_are_called_a_suggestion():
     assert sketch_of(stability.stability_picture, arrays) is None
 
 
-def test_the_roc_curve_is_that_of_scikit_learn(rng):
-    from sklearn.metrics import roc_auc_score, roc_curve
-
-    positive, score = rng.random(200) < 0.3, np.round(rng.random(200), 1)
-    false, true = outcome.roc_points(positive, score)
-    wanted = roc_curve(positive, score, drop_intermediate=False)
-    np.testing.assert_allclose((false, true), wanted[:2])
-    assert np.trapezoid(true, false) == pytest.approx(roc_auc_score(positive, score))
-
-
-def test_dots_of_the_probabilities_stay_in_their_row(rng):
-    for n in (1, 30, 3000):
-        offsets = outcome._offsets(rng.random(n))
-        assert np.abs(offsets).max() <= 0.42 + 1e-12
-    assert len(np.unique(outcome._offsets(np.full(5, 0.3)))) == 5
-
-
-def test_the_confusion_matrix_counts_truth_by_row():
-    truth, said = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])
-    sketch = sketch_of(confusion.confusion_picture, truth, said, ["a", "b", "c"])
-    counts = {text.get_position(): text.get_text() for text in sketch.canvas.axes[0].texts}
-    assert counts == {(0, 0): "1", (1, 0): "1", (1, 1): "1", (2, 2): "1"}
-    assert "Most often a is taken for b (1 of 2)" in sketch.caption
-
-
-def test_wilson_intervals_are_those_of_the_implants():
-    from kotowari.trust.implants import detection_limit
-
-    found = np.array([[True] * k + [False] * (10 - k) for k in (0, 3, 10)])
-    limit = detection_limit([1.0, 2.0, 3.0], found)
-    np.testing.assert_allclose(confusion.wilson(found.sum(1), np.full(3, 10)), (limit.low, limit.high), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("metric", "observed", "p"),
-    [("auroc", 0.9, "0.048"), ("auroc", 0.0, "1.00"), ("log_loss", 0.0, "0.048"), ("log_loss", 0.9, "1.00")],
-)
-def test_p_knows_which_way_is_better(metric, observed, p):
-    null = {
-        "null_values": np.linspace(0.3, 0.7, 20),
-        "observed_value": np.array(observed),
-        "null_metric": np.array(metric),
-    }
-    sketch = sketch_of(chance.null_picture, null)
-    assert f"p = {p}" in sketch.title
-    assert f"p = {p} from 20 refits" in sketch.canvas.axes[0].get_title(loc="left")
-
-
-def test_p_of_the_null_is_that_of_the_permutation_test(rng):
-    from kotowari.report.numerals import p_value
-    from kotowari.trust.permutation import permutation_p
-
-    null = rng.random(199)
-    sketch = sketch_of(chance.null_picture, {"null_values": null, "observed_value": np.array(0.9)})
-    assert sketch.title.endswith(f"p = {p_value(permutation_p(0.9, null))}")
-
-
-def test_a_null_without_refits_is_not_drawn():
-    assert sketch_of(chance.null_picture, {"null_values": np.zeros(0), "observed_value": np.array(0.9)}) is None
-
-
-def test_many_refits_are_a_histogram_and_few_are_dots():
-    few, many = (
-        sketch_of(chance.null_picture, {"null_values": np.linspace(0, 1, n), "observed_value": np.array(0.9)})
-        for n in (49, 50)
-    )
-    assert not few.canvas.axes[0].patches
-    assert len(many.canvas.axes[0].patches) == 20
-
-
 def test_ranks_are_those_of_scipy(rng):
     from scipy.stats import rankdata
 
     values = rng.integers(0, 9, 50).astype(float)
-    np.testing.assert_array_equal(chance.ranks(values), rankdata(values))
+    np.testing.assert_array_equal(random_network.ranks(values), rankdata(values))
 
 
 def test_an_untrained_look_alike_is_called_out():
     arrays = make_arrays()
-    alike = sketch_of(chance.random_network_picture, arrays | {"random_strength": 7 * arrays["strength"]})
-    other = sketch_of(chance.random_network_picture, arrays)
+    alike = sketch_of(random_network.random_network_picture, arrays | {"random_strength": 7 * arrays["strength"]})
+    other = sketch_of(random_network.random_network_picture, arrays)
     assert "do not read it as reasons" in alike.caption
     assert "depends on what was learned" in other.caption
 
 
-def test_a_random_choice_keeps_the_mean_frequency():
-    expected = stability._random_frequencies({"n_selections": np.array(20)}, 4000, 100.0)
-    assert expected.mean() == pytest.approx(100 / 4000, rel=0.02)
-    assert (np.diff(expected) <= 0).all()
-    assert set(stability._random_frequencies({}, 4000, 100.0)) == {0.025}
-
-
-def test_a_limit_that_was_not_reached_is_told():
-    arrays = make_arrays() | {"implant_limit": np.array(np.inf)}
-    assert "says little" in sketch_of(stability.implants_picture, arrays).caption
-    assert "0.5 sd or more" in sketch_of(stability.implants_picture, arrays | {"implant_limit": np.array(0.5)}).caption
-
-
 def test_a_named_order_no_better_than_random_is_told():
     arrays = make_arrays()
-    good = sketch_of(stability.faithfulness_picture, arrays)
+    good = sketch_of(faithfulness.faithfulness_picture, arrays)
     swapped = arrays | {"deletion": arrays["insertion"], "insertion": arrays["deletion"]}
-    bad = sketch_of(stability.faithfulness_picture, swapped)
+    bad = sketch_of(faithfulness.faithfulness_picture, swapped)
     alone = sketch_of(
-        stability.faithfulness_picture, {key: arrays[key] for key in ("fractions", "deletion", "insertion")}
+        faithfulness.faithfulness_picture, {key: arrays[key] for key in ("fractions", "deletion", "insertion")}
     )
     assert "hangs on the named genes" in good.caption
     assert "do not trust their order" in bad.caption
@@ -590,7 +474,12 @@ def test_pickled_objects_are_refused(tmp_path):
 
 def test_pictures_need_neither_torch_nor_scikit_learn_nor_the_rooms_that_load_them():
     home = Path(inspect.getfile(figures)).parent
-    allowed = ("kotowari.core.", "kotowari.report.numerals", "kotowari.studies.omics.figures.")
+    allowed = (
+        "kotowari.core.",
+        "kotowari.report.numerals",
+        "kotowari.report.plots.",
+        "kotowari.studies.omics.figures.",
+    )
     for path in home.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -602,5 +491,5 @@ def test_pictures_need_neither_torch_nor_scikit_learn_nor_the_rooms_that_load_th
 
 
 def test_every_array_of_the_gallery_is_known_to_the_reader():
-    needed = frozenset().union(*(needs for _, needs in gallery._PICTURES))
-    assert needed <= _AXES.keys()
+    needed = frozenset().union(*(needs for _, needs in gallery.PICTURES))
+    assert needed <= AXES.keys()

@@ -3,14 +3,14 @@
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 
 from kotowari.core.errors import InputError
 
-__all__ = ["Options", "commented_yaml", "read_yaml", "validated"]
+__all__ = ["Options", "PresetOptions", "commented_yaml", "read_yaml", "validated"]
 
 
 class Options(BaseModel):
@@ -23,6 +23,42 @@ class Options(BaseModel):
     def _paths_from_file(cls, value: Any, info: ValidationInfo) -> Any:
         base = (info.context or {}).get("base")
         return Path(os.path.normpath(base / value)) if isinstance(value, Path) and base is not None else value
+
+
+class PresetOptions(Options):
+    """Options of a whole run, in sections; the sizes of its ``preset`` lie under whatever a user sets.
+
+    Attributes
+    ----------
+    presets
+        Name of a preset to sections to sizes; each study has its own.
+    """
+
+    presets: ClassVar[Mapping[Any, Mapping[str, Mapping[str, Any]]]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sizes_of_preset(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        sizes = next((own for name, own in cls.presets.items() if name == given.get("preset")), {})
+        # a section of which every line is commented out reads as null
+        merged = {name: {} if value is None and cls._is_section(name) else value for name, value in given.items()}
+        for section, values in sizes.items():
+            own = merged.get(section, {})
+            own = own.model_dump(exclude_unset=True) if isinstance(own, Options) else own
+            merged[section] = {**values, **own} if isinstance(own, dict) else own
+        return merged
+
+    @classmethod
+    def set_by_preset(cls) -> set[str]:
+        """Return the dotted names of the options that follow the preset."""
+        return {f"{section}.{key}" for sizes in cls.presets.values() for section in sizes for key in sizes[section]}
+
+    @classmethod
+    def _is_section(cls, name: str) -> bool:
+        field = cls.model_fields.get(name)
+        return field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, Options)
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)

@@ -28,12 +28,12 @@ class Progress:
     """
 
     def __init__(self, *, shown: bool = True) -> None:
-        self._shown = shown
+        self.shown = shown
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Advance]:
         """Show one bar of ``total`` units while the block runs; yields the function that advances it."""
-        if not self._shown:
+        if not self.shown:
             yield _ignore
         elif sys.stderr.isatty():
             with _rich_bar(title, total) as advance:
@@ -43,7 +43,7 @@ class Progress:
 
     def say(self, sentence: str) -> None:
         """Print one line."""
-        if self._shown:
+        if self.shown:
             sys.stderr.write(f"{sentence}\n")
 
 

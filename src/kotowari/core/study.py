@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from kotowari.core.errors import KotowariError
-from kotowari.core.options import Options
+from kotowari.core.errors import KotowariError, MissingExtraError
+from kotowari.core.options import Options, read_yaml, validated
 from kotowari.core.progress import Progress
 from kotowari.core.runfolder import RunFolder, next_run_folder
 from kotowari.core.stages import Stage, run_stages
 
-__all__ = ["StudyFace", "resume_study", "run_study"]
+__all__ = ["StudyFace", "load_part", "resume_study", "run_configured", "run_study"]
 
 
 class StudyFace(Protocol):
@@ -35,8 +36,11 @@ class StudyFace(Protocol):
     def open_job(self, folder: RunFolder) -> Any:
         """Return the job of a run folder."""
 
-    def apply(self, folder: RunFolder, table: Path, out: Path) -> Path:
-        """Use a finished model on new data; returns the file of the predictions."""
+    def apply(self, folder: RunFolder, table: Path, out: Path, annotations: Path | None = None) -> Path:
+        """Use a finished model on new data; returns the file of the predictions.
+
+        ``annotations`` holds columns that the run has beside its table, where it has some.
+        """
 
 
 def run_study(
@@ -89,6 +93,43 @@ def resume_study(
     """Go on with a run; stages marked done are skipped."""
     run_stages(face.open_job(folder), face.stages(), folder, until=until, progress=progress or Progress())
     return folder
+
+
+def run_configured(
+    face: StudyFace,
+    config: Options | str | Path,
+    out: str | Path | None = None,
+    *,
+    command: Sequence[str] = (),
+    until: str | None = None,
+    shown: bool = True,
+) -> RunFolder:
+    """Run a study from options, or from the path of a YAML file with them; the rest as :func:`run_study`."""
+    options: Any = config
+    if isinstance(config, str | Path):
+        path = Path(config)
+        options = validated(face.Config, read_yaml(path), where=str(path), base=path.parent)
+    folder = None if out is None else Path(out)
+    return run_study(face, options, folder, command=command, until=until, progress=Progress(shown=shown))
+
+
+def load_part(package: str, module: str) -> Any:
+    """Import a study's module that needs the study's extra, or say how to install it.
+
+    Raises
+    ------
+    MissingExtraError
+        When a package outside of kotowari is missing.
+    """
+    try:
+        return import_module(f"{package}.{module}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "kotowari":
+            raise
+        study = package.rpartition(".")[2]
+        raise MissingExtraError(
+            f"The {study} study needs {error.name}, which is not installed. Install it: pip install 'kotowari[{study}]'"
+        ) from error
 
 
 def _take_back(folder: RunFolder) -> None:

@@ -2,7 +2,9 @@
 
 from kotowari.trust.comparators import (
     OutOfFold,
+    chance_rows,
     cross_validate,
+    cross_validate_inputs,
     fit_predict,
     paired_scores,
     point_scores,
@@ -61,10 +63,12 @@ __all__ = [
     "benjamini_hochberg",
     "bootstrap_interval",
     "cascading_copies",
+    "chance_rows",
     "completeness_check",
     "completeness_gap",
     "confounding_check",
     "cross_validate",
+    "cross_validate_inputs",
     "deletion_insertion",
     "detection_limit",
     "duplicated_rows",

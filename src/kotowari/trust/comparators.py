@@ -1,7 +1,7 @@
 """The methods a user would otherwise take, on the same folds and scored the same way."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,24 @@ from kotowari.core.runfolder import Metric, Role
 from kotowari.trust import scores
 from kotowari.trust.folds import Fold
 from kotowari.trust.intervals import Interval, bootstrap_interval
+from kotowari.trust.permutation import permutation_p
 
-__all__ = ["OutOfFold", "cross_validate", "fit_predict", "paired_scores", "point_scores", "score_table"]
+__all__ = [
+    "LOWER_IS_BETTER",
+    "OutOfFold",
+    "chance_rows",
+    "cross_validate",
+    "cross_validate_inputs",
+    "fit_predict",
+    "paired_scores",
+    "point_scores",
+    "score_table",
+]
 
 Array = npt.NDArray[Any]
+
+LOWER_IS_BETTER = ("log loss", "MAE")
+_CHANCE_RANGE = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,8 @@ def cross_validate(
 ) -> dict[str, OutOfFold]:
     """Fit a clone of every model on the training rows of every fold, and predict the rows kept aside.
 
+    The same as :func:`cross_validate_inputs` with one table for all folds.
+
     Whatever learns (scaling, feature choice, tuning) must be part of the model, such as a pipeline.
 
     Parameters
@@ -88,12 +104,31 @@ def cross_validate(
     DesignError
         When the training part of a fold lacks a class.
     """
+    options: dict[str, Any] = {"groups": groups, "shards": shards, "workers": workers, "advance": advance}
+    return cross_validate_inputs(models, [X] * len(folds), y, folds, **options)
+
+
+def cross_validate_inputs(
+    models: Mapping[str, Any],
+    inputs: Sequence[Any],
+    y: npt.ArrayLike,
+    folds: Sequence[Fold],
+    *,
+    groups: npt.ArrayLike | None = None,
+    shards: Path | None = None,
+    workers: int = 1,
+    advance: Advance | None = None,
+) -> dict[str, OutOfFold]:
+    """Cross-validate on features that were made inside each fold; ``inputs`` holds a table of all samples for each.
+
+    The other parameters are those of :func:`cross_validate`.
+    """
     if workers > 1 and shards is None:
         raise InputError("cross_validate: more than one worker needs a folder for shards.")
     target = np.asarray(y)
     owners = None if groups is None else np.asarray(groups)
     jobs = {
-        f"{name}-fold-{k}": (model, X, target, fold, owners)
+        f"{name}-fold-{k}": (model, inputs[k], target, fold, owners)
         for name, model in models.items()
         for k, fold in enumerate(folds)
     }
@@ -196,6 +231,43 @@ def point_scores(y: npt.ArrayLike, said: OutOfFold) -> dict[str, float]:
     """Return the scores of :func:`score_table` for one model without intervals; NaN where the model cannot give one."""
     scorers = _scorers(np.asarray(y), said)
     return {name: np.nan if statistic is None else statistic(*arrays) for name, statistic, arrays in scorers}
+
+
+def chance_rows(
+    rows: Sequence[Metric], observed: Mapping[str, float], nulls: Sequence[Mapping[str, float]], *, model: str
+) -> tuple[list[Metric], list[Metric]]:
+    """Hold scores against those of refits on permuted responses.
+
+    Parameters
+    ----------
+    rows
+        Scores of one model, a row a metric.
+    observed
+        Metric to the score that the nulls are compared with; that of all folds that the refits ran on.
+    nulls
+        From :func:`point_scores`, one a refit; one or more.
+    model
+        How the rows of chance are called.
+
+    Returns
+    -------
+    list of Metric
+        The rows with p and the number of refits behind it.
+    list of Metric
+        Mean and central 95 % of the refits, a row a metric.
+    """
+    with_p, chance = [], []
+    for row in rows:
+        null = np.array([scores_[row.metric] for scores_ in nulls])
+        lower = row.metric in LOWER_IS_BETTER
+        p = permutation_p(observed[row.metric], null, alternative="less" if lower else "greater")
+        with_p.append(replace(row, p=float(p), n_null=len(null)))
+        low, high = (float(end) for end in np.nanquantile(null, _CHANCE_RANGE))
+        mean = float(np.nanmean(null))
+        chance.append(
+            Metric(row.target, row.metric, model, "chance", mean, low=low, high=high, n=row.n, n_null=len(null))
+        )
+    return with_p, chance
 
 
 def paired_scores(

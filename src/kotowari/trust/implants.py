@@ -57,6 +57,16 @@ class DetectionLimit:
         """Whether any tried grade reaches the power."""
         return math.isfinite(self.limit)
 
+    def arrays(self) -> Arrays:
+        """Return what a picture of the limit is drawn from, by name."""
+        return {
+            "implant_grades": np.asarray(self.grades),
+            "implant_frequency": np.asarray(self.frequency),
+            "implant_low": np.asarray(self.low),
+            "implant_high": np.asarray(self.high),
+            "implant_limit": np.array(self.limit),
+        }
+
     def sentence(self, data: str, effect: str) -> str:
         """Tell the limit in words.
 

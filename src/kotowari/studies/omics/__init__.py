@@ -12,8 +12,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kotowari.core.errors import MissingExtraError
-
 if TYPE_CHECKING:
     from kotowari.core.runfolder import RunFolder
     from kotowari.core.stages import Stage
@@ -71,16 +69,9 @@ def run(
     shown
         Whether progress is shown on stderr.
     """
-    from kotowari.core.options import read_yaml, validated
-    from kotowari.core.progress import Progress
-    from kotowari.core.study import run_study
+    from kotowari.core.study import run_configured
 
-    options: Any = config
-    if isinstance(config, str | Path):
-        path = Path(config)
-        options = validated(_loaded("Config"), read_yaml(path), where=str(path), base=path.parent)
-    folder = None if out is None else Path(out)
-    return run_study(_face(), options, folder, command=command, until=until, progress=Progress(shown=shown))
+    return run_configured(_face(), config, out, command=command, until=until, shown=shown)
 
 
 def demo(out: str | Path | None = None, *, preset: str = "quick") -> "RunFolder":
@@ -99,9 +90,18 @@ def open_job(folder: "RunFolder") -> Any:
     return _numerical("job").open_job(folder)
 
 
-def apply(folder: "RunFolder | str | Path", table: str | Path, out: str | Path) -> Path:
-    """Predict the samples of ``table`` with the final model of a run; returns the file of the predictions."""
+def apply(
+    folder: "RunFolder | str | Path", table: str | Path, out: str | Path, annotations: str | Path | None = None
+) -> Path:
+    """Predict the samples of ``table`` with the final model of a run; returns the file of the predictions.
+
+    Genes are all that the model reads: ``annotations`` are refused.
+    """
+    from kotowari.core.errors import InputError
     from kotowari.core.runfolder import RunFolder
+
+    if annotations is not None:
+        raise InputError(f"{annotations}: the omics study predicts from the table alone. Leave the annotations out.")
 
     run_folder = folder if isinstance(folder, RunFolder) else RunFolder(Path(folder))
     written: Path = _numerical("study").apply(run_folder, Path(table), Path(out))
@@ -125,15 +125,9 @@ def _loaded(name: str) -> Any:
 
 
 def _numerical(module: str) -> Any:
-    """Import a module that needs the extra, or say how to install it."""
-    try:
-        return import_module(f"{__name__}.{module}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "kotowari":
-            raise
-        raise MissingExtraError(
-            f"The omics study needs {error.name}, which is not installed. Install it: pip install 'kotowari[omics]'"
-        ) from error
+    from kotowari.core.study import load_part
+
+    return load_part(__name__, module)
 
 
 def _face() -> Any:

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kotowari.core.options import Options
+from kotowari.core.options import Options, PresetOptions
 
 __all__ = ["Config", "Preset"]
 
@@ -130,11 +130,10 @@ _PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
 }
 
 
-_SECTIONS = ("data", "layout", "network", "validation", "trust")
-
-
-class Config(Options):
+class Config(PresetOptions):
     """Options of one run of the omics study."""
+
+    presets = _PRESETS
 
     study: Literal["omics"] = Field("omics", description="which study this file configures")
     preset: Preset = Field(
@@ -150,31 +149,11 @@ class Config(Options):
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = Field("32-true", description="number format of training")
     workers: int = Field(2, ge=1, description="processes for independent fits, one thread each")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _sizes_of_preset(cls, given: Any) -> Any:
-        """Put the sizes of the preset under whatever the user set."""
-        if not isinstance(given, dict):
-            return given
-        sizes = next((own for name, own in _PRESETS.items() if name == given.get("preset")), {})
-        # a section of which every line is commented out reads as null
-        merged = {name: {} if name in _SECTIONS and value is None else value for name, value in given.items()}
-        for section, values in sizes.items():
-            own = merged.get(section, {})
-            own = own.model_dump(exclude_unset=True) if isinstance(own, Options) else own
-            merged[section] = values | own if isinstance(own, dict) else own
-        return merged
-
     @model_validator(mode="after")
     def _labels_belong_to_table(self) -> Self:
         if self.data.table != "tcga_colorectal" and self.data.labels is None and not _holds_labels(self.data.table):
             raise ValueError("data.labels: name the table of annotations (only h5ad holds its own).")
         return self
-
-    @classmethod
-    def set_by_preset(cls) -> set[str]:
-        """Return the dotted names of the options that follow the preset."""
-        return {f"{section}.{key}" for sizes in _PRESETS.values() for section in sizes for key in sizes[section]}
 
     @classmethod
     def demo(cls, preset: Preset = "quick") -> Self:

@@ -15,9 +15,9 @@ from sklearn.feature_selection import f_classif, f_regression
 
 from kotowari.core.jobs import Arrays
 from kotowari.core.seeds import derive_seed
+from kotowari.formats.labelled import Task
 from kotowari.studies.omics.baselines.pixels import permuted_pixels
 from kotowari.studies.omics.config import Config
-from kotowari.studies.omics.data import Task
 from kotowari.studies.omics.model.ensemble import Member
 from kotowari.studies.omics.model.estimators import DeepInsightClassifier, DeepInsightRegressor
 from kotowari.studies.omics.model.images import PixelMap

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kotowari.core.files import read_json, write_bytes
-from kotowari.core.jobs import Arrays, load_arrays, pack_arrays
+from kotowari.core.files import read_json
+from kotowari.core.job import Job
+from kotowari.core.jobs import Arrays, load_arrays
 from kotowari.core.options import validated
 from kotowari.core.runfolder import RunFolder
-from kotowari.core.seeds import derive_seed
 from kotowari.studies.omics.config import Config
 from kotowari.studies.omics.data import Samples, read_gene_sets, read_inputs, read_samples
 from kotowari.studies.omics.fitting import Drawn, Estimator, make_estimator, permuted_order
@@ -21,29 +21,15 @@ from kotowari.studies.omics.model.transformer import DeepInsightTransformer
 from kotowari.trust.comparators import OutOfFold
 from kotowari.trust.folds import Fold, splits_from_json
 
-__all__ = ["LOWER_IS_BETTER", "OURS", "PERMUTED_PIXELS", "UNTRAINED", "OmicsJob", "open_job"]
+__all__ = ["OURS", "PERMUTED_PIXELS", "UNTRAINED", "OmicsJob", "open_job"]
 
 OURS = "DeepInsight (kotowari)"
 PERMUTED_PIXELS = "DeepInsight, permuted pixels"
 UNTRAINED = "untrained network"
-LOWER_IS_BETTER = ("log loss", "MAE")
 
 
-class OmicsJob:
-    """What the stages share. Everything is read from the run folder when it is asked for, so that any stage can resume.
-
-    Parameters
-    ----------
-    config
-        Options of the run.
-    folder
-        Its run folder.
-    """
-
-    def __init__(self, config: Config, folder: RunFolder) -> None:
-        self.config = config
-        self.folder = folder
-        self.path = folder.path
+class OmicsJob(Job[Config]):
+    """What the stages of the omics study share; see :class:`kotowari.core.job.Job`."""
 
     @cached_property
     def samples(self) -> Samples:
@@ -75,10 +61,6 @@ class OmicsJob:
     def all_rows(self) -> npt.NDArray[np.intp]:
         """Numbers of all samples."""
         return np.arange(len(self.samples.X))
-
-    def seed(self, *path: str | int) -> int:
-        """Seed of one named part of the run."""
-        return derive_seed(self.config.seed, *path)
 
     @property
     def main_metric(self) -> str:
@@ -113,21 +95,9 @@ class OmicsJob:
         """The class of the estimators of this run."""
         return DeepInsightClassifier if self.samples.task == "classification" else DeepInsightRegressor
 
-    def shards(self, name: str) -> Path:
-        """Folder of the results of one batch of fits."""
-        return self.path / "work" / name
-
     def fit_parts(self) -> dict[str, Arrays]:
         """Return what the stage `fit` left for each fold of the first repeat."""
         return {f"fold-{k}": load_arrays(self.shards("fit") / f"fold-{k}.npz") for k in range(len(self.first_folds))}
-
-    def keep(self, name: str, arrays: Arrays) -> None:
-        """Write arrays to ``work/<name>.npz``."""
-        write_bytes(self.path / "work" / f"{name}.npz", pack_arrays(arrays))
-
-    def kept(self, name: str) -> Arrays:
-        """Read what :meth:`keep` wrote."""
-        return load_arrays(self.path / "work" / f"{name}.npz")
 
     def out_of_fold(self, parts: Mapping[str, Arrays], folds: list[Fold], y: npt.NDArray[Any]) -> OutOfFold:
         """Join the scores of folds to what scoring needs; ``y`` are the labels that the fits learned from."""

@@ -1,7 +1,5 @@
 """The tests of a run: its score against chance and the trivial null, its reasons against everything that could fool."""
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -9,17 +7,15 @@ import pandas as pd
 from kotowari.core.evidence import Check, Verdict
 from kotowari.core.jobs import Arrays, load_arrays, map_jobs
 from kotowari.core.progress import Progress
-from kotowari.core.runfolder import Metric
 from kotowari.studies.omics import fitting
-from kotowari.studies.omics.job import LOWER_IS_BETTER, OmicsJob
+from kotowari.studies.omics.job import OmicsJob
 from kotowari.studies.omics.phantom import ModuleImplant
 from kotowari.studies.omics.reasons import evidence_of, null_parts, top_mask, top_selections
-from kotowari.trust.comparators import OutOfFold, paired_scores, point_scores
+from kotowari.trust.comparators import OutOfFold, chance_rows, paired_scores, point_scores
 from kotowari.trust.completeness import completeness_check
 from kotowari.trust.faithfulness import FaithfulnessResult, faithfulness_check
 from kotowari.trust.folds import hold_out
-from kotowari.trust.implants import DetectionLimit, detection_limit, run_implants
-from kotowari.trust.permutation import permutation_p
+from kotowari.trust.implants import detection_limit, run_implants
 from kotowari.trust.randomisation import randomisation_check
 from kotowari.trust.stability import selection_stability, stability_check
 
@@ -39,32 +35,13 @@ def score_chance(job: OmicsJob) -> None:
         nulls.append(point_scores(y, job.out_of_fold(parts, job.first_folds, y)))
     if not nulls:
         return
-    table = pd.DataFrame(nulls)
-    points, rows, chance = point_scores(job.samples.y, observed), [], []
-    for row in (row for row in job.folder.metrics() if row.role == "ours"):
-        null = table[row.metric].to_numpy()
-        p = permutation_p(points[row.metric], null, alternative="less" if row.metric in LOWER_IS_BETTER else "greater")
-        rows.append(replace(row, p=float(p), n_null=len(null)))
-        low, high = (float(end) for end in np.nanquantile(null, [0.025, 0.975]))
-        chance.append(
-            Metric(
-                row.target,
-                row.metric,
-                CHANCE,
-                "chance",
-                float(np.nanmean(null)),
-                low=low,
-                high=high,
-                n=row.n,
-                n_null=len(null),
-            )
-        )
+    points = point_scores(job.samples.y, observed)
+    ours = [row for row in job.folder.metrics() if row.role == "ours"]
+    rows, chance = chance_rows(ours, points, nulls, model=CHANCE)
     job.folder.write_metrics("fit", rows)
     job.folder.write_metrics("null", chance)
-    job.keep(
-        "null",
-        {name: table[name].to_numpy() for name in table} | {f"observed {k}": np.array(v) for k, v in points.items()},
-    )
+    kept: Arrays = {name: np.array([null[name] for null in nulls]) for name in points}
+    job.keep("null", kept | {f"observed {name}": np.array(value) for name, value in points.items()})
 
 
 def judge_reasons(job: OmicsJob, progress: Progress) -> None:
@@ -187,7 +164,7 @@ def _implants(job: OmicsJob, progress: Progress) -> Check:
             advance=advance,
         )
     limit = detection_limit(trust.implant_shifts, shares >= _FOUND_SHARE)
-    job.keep("implants", _limit_arrays(limit))
+    job.keep("implants", limit.arrays())
     return Check(
         "detection limit",
         limit.limit if limit.reached else None,
@@ -219,13 +196,3 @@ class Analyse:
         found = fitting.fit_and_explain(self.estimator, drawn, fold)
         strength = fitting.joined_scores({"one": found})[1]
         return float(top_mask(strength, self.n_selected)[truth].mean())
-
-
-def _limit_arrays(limit: DetectionLimit) -> Arrays:
-    return {
-        "implant_grades": np.asarray(limit.grades),
-        "implant_frequency": np.asarray(limit.frequency),
-        "implant_low": np.asarray(limit.low),
-        "implant_high": np.asarray(limit.high),
-        "implant_limit": np.array(limit.limit),
-    }

@@ -7,7 +7,7 @@ import torch
 
 from kotowari.core.checks import few
 from kotowari.core.files import read_json
-from kotowari.core.jobs import Arrays, load_arrays
+from kotowari.core.jobs import Arrays
 from kotowari.core.page import Page, Table, write_table
 from kotowari.core.runfolder import Metric
 from kotowari.explain.cam import class_activation_map
@@ -252,9 +252,9 @@ def _pictures(job: OmicsJob) -> Arrays:
     else:
         pictures |= {"truth_values": samples.y[said.rows], "predicted_values": said.prediction}
     for name in ("stability", "implants", "randomisation", "faithfulness"):
-        if (job.path / "work" / f"{name}.npz").exists():
-            pictures |= load_arrays(job.path / "work" / f"{name}.npz")
-    if (job.path / "work" / "null.npz").exists():
+        if job.holds(name):
+            pictures |= job.kept(name)
+    if job.holds("null"):
         null = job.kept("null")
         pictures |= {
             "null_values": null[job.main_metric],

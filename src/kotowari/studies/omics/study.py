@@ -1,8 +1,7 @@
 """The job of the omics study as a list of named stages, and a finished model on new data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ import pandas as pd
 from kotowari.core.checks import few
 from kotowari.core.errors import DesignError, InputError
 from kotowari.core.files import write_json
-from kotowari.core.jobs import Arrays, load_arrays, map_jobs
+from kotowari.core.jobs import load_arrays
 from kotowari.core.page import write_table
 from kotowari.core.progress import Progress
 from kotowari.core.runfolder import Metric, Role, RunFolder
@@ -60,7 +59,7 @@ def layout(job: OmicsJob, progress: Progress) -> None:
         )
         for name, (rows, number) in parts.items()
     }
-    _run(job, progress, "Layout of the genes", "layout", fitting.fit_layout, jobs)
+    job.run(progress, "Layout of the genes", "layout", fitting.fit_layout, jobs)
 
 
 def fit(job: OmicsJob, progress: Progress) -> None:
@@ -79,7 +78,7 @@ def fit(job: OmicsJob, progress: Progress) -> None:
     whole = Fold(job.all_rows, job.all_rows)
     estimator = job.estimator("fit", "final", journal=final / "tune.journal")
     jobs["final"] = (estimator, job.drawn("final"), whole, "none", final)
-    parts = _run(job, progress, "Networks on the folds", "fit", fitting.fit_and_explain, jobs)
+    parts = job.run(progress, "Networks on the folds", "fit", fitting.fit_and_explain, jobs)
     parts.pop("final")
     said = job.out_of_fold(parts, job.folds, job.samples.y)
     job.folder.write_metrics("fit", _scored(job, {OURS: said}, "ours"))
@@ -117,14 +116,14 @@ def compare(job: OmicsJob, progress: Progress) -> None:
         )
         for k, fold in enumerate(job.folds)
     }
-    parts = _run(job, progress, "Networks on permuted pixels", "permuted-pixels", fitting.fit_and_explain, trivial)
+    parts = job.run(progress, "Networks on permuted pixels", "permuted-pixels", fitting.fit_and_explain, trivial)
     plain = job.out_of_fold(parts, job.folds, samples.y)
     rows += _scored(job, {PERMUTED_PIXELS: plain}, "trivial null")
     untrained = {
         f"fold-{k}": (job.path / "model" / f"fold-{k}", job.estimator_kind, job.drawn(f"fold-{k}"), fold, job.seed(k))
         for k, fold in enumerate(job.folds)
     }
-    parts = _run(job, progress, "Untrained networks", "untrained", fitting.randomised, untrained)
+    parts = job.run(progress, "Untrained networks", "untrained", fitting.randomised, untrained)
     rows += _scored(job, {UNTRAINED: job.out_of_fold(parts, job.folds, samples.y)}, "untrained")
     job.folder.write_metrics("compare", rows)
 
@@ -137,7 +136,7 @@ def null(job: OmicsJob, progress: Progress) -> None:
         for k, fold in enumerate(job.first_folds):
             drawn = job.drawn(f"fold-{k}").relabelled(order)
             jobs[f"permutation-{b}-fold-{k}"] = (job.estimator("fit", k), drawn, fold, "means")
-    _run(job, progress, "Refits on permuted labels", "null", fitting.fit_and_explain, jobs)
+    job.run(progress, "Refits on permuted labels", "null", fitting.fit_and_explain, jobs)
     score_chance(job)
 
 
@@ -148,7 +147,7 @@ def reasons(job: OmicsJob, progress: Progress) -> None:
         drawn = job.drawn(job.layout_name(b % job.config.trust.n_layouts))
         fold = fitting.patient_bootstrap(job.samples.groups, job.samples.codes, job.seed("bootstrap", b))
         jobs[f"bootstrap-{b}"] = (job.estimator("bootstrap", b), drawn, fold, "means")
-    _run(job, progress, "Bootstraps of the patients", "bootstrap", fitting.fit_and_explain, jobs)
+    job.run(progress, "Bootstraps of the patients", "bootstrap", fitting.fit_and_explain, jobs)
     find_reasons(job)
 
 
@@ -246,18 +245,6 @@ def _outer_folds(job: OmicsJob) -> list[Fold]:
                     "validation.n_splits, leave the class out, or bring more samples of it."
                 )
     return folds
-
-
-def _run(
-    job: OmicsJob,
-    progress: Progress,
-    title: str,
-    name: str,
-    function: Callable[..., Arrays],
-    jobs: Mapping[str, tuple[Any, ...]],
-) -> dict[str, Arrays]:
-    with progress.bar(title, len(jobs)) as advance:
-        return map_jobs(function, jobs, shards=job.shards(name), workers=job.config.workers, advance=advance)
 
 
 def _scored(job: OmicsJob, said: Mapping[str, OutOfFold], role: Role) -> list[Metric]:

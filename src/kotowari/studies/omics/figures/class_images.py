@@ -9,9 +9,9 @@ from matplotlib.colors import Normalize
 
 from kotowari.core.jobs import Arrays
 from kotowari.report.numerals import count
-from kotowari.studies.omics.figures.arrays import class_names, is_classified
+from kotowari.report.plots.arrays import class_names, is_classified
+from kotowari.report.plots.style import DIVERGING, GREY, Sketch, centred, centred_root, shorten
 from kotowari.studies.omics.figures.panels import Block, draw_blocks
-from kotowari.studies.omics.figures.style import DIVERGING, GREY, Sketch, centred, centred_root, shorten
 
 __all__ = ["MOST_CLASSES", "class_maps_picture", "mean_images_picture"]
 

@@ -11,7 +11,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure as Canvas
 
 from kotowari.report.numerals import significant
-from kotowari.studies.omics.figures.style import DPI, SOFT, WIDE, bare, new_canvas, shorten
+from kotowari.report.plots.style import DPI, SOFT, WIDE, bare, new_canvas, shorten
 
 __all__ = ["Block", "draw_blocks"]
 

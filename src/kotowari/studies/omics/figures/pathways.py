@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from kotowari.core.errors import InputError
 from kotowari.core.jobs import Arrays
 from kotowari.report.numerals import MINUS, count, significant
-from kotowari.studies.omics.figures.style import (
+from kotowari.report.plots.style import (
     AGAINST,
     INK,
     LINE,

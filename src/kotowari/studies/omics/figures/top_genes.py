@@ -9,9 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from kotowari.core.jobs import Arrays
 from kotowari.report.numerals import count, significant
-from kotowari.studies.omics.figures.arrays import class_names, is_classified
-from kotowari.studies.omics.figures.class_images import MOST_CLASSES
-from kotowari.studies.omics.figures.style import (
+from kotowari.report.plots.arrays import class_names, is_classified
+from kotowari.report.plots.style import (
     AGAINST,
     DIVERGING,
     FAINT,
@@ -27,6 +26,7 @@ from kotowari.studies.omics.figures.style import (
     new_canvas,
     shorten,
 )
+from kotowari.studies.omics.figures.class_images import MOST_CLASSES
 
 __all__ = ["top_genes_picture"]
 

@@ -5,7 +5,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from kotowari.report.numerals import count
-from kotowari.studies.omics.figures.style import INK, OTHER, OURS, SEQUENTIAL, WIDE, Sketch, bare, new_canvas, shorten
+from kotowari.report.plots.style import INK, OTHER, OURS, SEQUENTIAL, WIDE, Sketch, bare, new_canvas, shorten
 
 __all__ = ["confusion_picture", "wilson"]
 
@@ -29,7 +29,7 @@ def confusion_picture(truth: IntArray, said: IntArray, names: list[str]) -> Sket
     share = np.diag(table)[sizes > 0] / sizes[sizes > 0]
     mixed = table - np.diag(np.diag(table))
     caption = (
-        f"{count(int(sizes.sum()))} samples, each predicted by a network that never saw it: rows are the truth, "
+        f"{count(int(sizes.sum()))} samples, each predicted by a model that never saw it: rows are the truth, "
         "columns the prediction, colour the share of the row. Right: the share of each class that is found, with its "
         f"95 % interval; the dashed line is guessing. The mean over classes is {100 * share.mean():.0f} %. "
     )

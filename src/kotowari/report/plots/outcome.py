@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 
 from kotowari.core.jobs import Arrays
 from kotowari.report.numerals import count, fixed, significant
-from kotowari.studies.omics.figures.arrays import class_names, target_name
-from kotowari.studies.omics.figures.confusion import confusion_picture
-from kotowari.studies.omics.figures.style import AGAINST, INK, LINE, OTHER, OURS, SOFT, Sketch, new_canvas, shorten
+from kotowari.report.plots.arrays import class_names, target_name
+from kotowari.report.plots.confusion import confusion_picture
+from kotowari.report.plots.style import AGAINST, INK, LINE, OTHER, OURS, SOFT, Sketch, new_canvas, shorten
 
 __all__ = ["classes_picture", "roc_points", "values_picture"]
 
@@ -43,7 +43,7 @@ def values_picture(arrays: Arrays) -> Sketch:
     left.set(xlabel=f"measured {target}", ylabel="predicted", title="Samples kept aside")
     errors, plain = np.abs(predicted - measured), np.abs(measured - measured.mean())
     _share_below(right, plain, OTHER, "the mean for everyone")
-    _share_below(right, errors, OURS, "network")
+    _share_below(right, errors, OURS, "model")
     right.set(
         xlim=(0, None), ylim=(0, 1.02), xlabel="absolute error", ylabel="share of samples", title="Size of the errors"
     )
@@ -55,7 +55,7 @@ def values_picture(arrays: Arrays) -> Sketch:
         else "no smaller than that of predicting the mean for everyone, so nothing was learned that holds"
     )
     caption = (
-        f"{count(len(measured))} samples, each predicted by a network that never saw it; on the dashed line prediction "
+        f"{count(len(measured))} samples, each predicted by a model that never saw it; on the dashed line prediction "
         f"and measurement agree. A cloud flatter than the line means that extremes are pulled to the middle. The mean "
         f"absolute error is {significant(float(errors.mean()))}, {verdict}."
     )
@@ -96,7 +96,7 @@ def _two_classes(positive: npt.NDArray[np.bool_], score: FloatArray, names: list
     wrong = [int(((score >= 0.5) & ~positive).sum()), int(((score < 0.5) & positive).sum())]
     n = [int((~positive).sum()), int(positive.sum())]
     caption = (
-        f"Every sample was predicted by a network that never saw it. Left: the share of {short[1]} that is found, "
+        f"Every sample was predicted by a model that never saw it. Left: the share of {short[1]} that is found, "
         f"against the share of {short[0]} called so by mistake; the diagonal is guessing, and the area under the curve "
         f"is the chance that a sample of {short[1]} is ranked above one of {short[0]}, here over all pairs of samples. "
         f"Right: the probabilities behind it; at one half, {count(wrong[1])} of {count(n[1])} {short[1]} and "
