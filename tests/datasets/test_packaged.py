@@ -82,15 +82,16 @@ def test_origin_and_licence_stand_beside_the_data(folder, contents):
 
 def test_the_packaged_files_are_small_and_nothing_else_is_packaged():
     folders = sorted(entry.name for entry in HOME.iterdir() if entry.is_dir() and entry.name != "__pycache__")
-    assert folders == ["reactome", "tcga_colorectal"]
+    assert folders == ["emt_markers", "reactome", "tcga_colorectal"]
     sizes = {
         entry.name: len(entry.read_bytes())
         for folder in folders
         for entry in (HOME / folder).iterdir()
-        if entry.name.endswith(("npz", "gz"))
+        if entry.name.endswith(("npz", "gz", "csv"))
     }
     assert sizes["tcga_colorectal.npz"] < 400_000
     assert sizes["reactome_2019-03.gmt.gz"] < 300_000
+    assert sizes["emt_markers.csv"] < 3_000
 
 
 def test_no_array_holds_an_object():

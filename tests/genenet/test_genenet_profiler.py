@@ -223,7 +223,7 @@ def test_threads_and_blocks_do_not_change_a_byte(rng, tmp_path):
         folders.append(tmp_path / str(n_jobs))
         NetworkProfiler(kernel="knn", n_jobs=n_jobs, folder=folders[-1], block_size=16, **QUICK).fit(X, m)
     assert bytes_of(folders[0]) == bytes_of(folders[1])
-    assert len(bytes_of(folders[0])) == 4
+    assert len(bytes_of(folders[0])) == 5
 
 
 def test_a_resumed_fit_is_an_unbroken_fit(rng, tmp_path, monkeypatch):
@@ -241,7 +241,7 @@ def test_a_resumed_fit_is_an_unbroken_fit(rng, tmp_path, monkeypatch):
         patch.setattr(profiler_module, "fit_blocks", lambda *a, **o: blocks_module.fit_blocks(*a, fit=killed, **o))
         with pytest.raises(KeyboardInterrupt):
             profiler.fit(X, m)
-    assert sorted(bytes_of(tmp_path / "broken")) == ["block-00000.npz", "block-00001.npz", "profile.json"]
+    assert sorted(bytes_of(tmp_path / "broken")) == ["block-00000.npz", "block-00001.npz", "profile.json", "task.npz"]
     kept = (tmp_path / "broken" / "block-00000.npz").stat().st_mtime_ns
     profiler.fit(X, m)
     unbroken = clone(profiler).set_params(folder=tmp_path / "unbroken").fit(X, m)
@@ -280,16 +280,16 @@ def test_a_full_disk_is_told_and_the_fit_goes_on_later(rng, tmp_path, monkeypatc
 
     def full(_):
         written.append(1)
-        if len(written) > 2:
+        if len(written) > 3:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(RunFolderError, match="No space left"):
             profiler.fit(X, m)
-    assert sorted(bytes_of(tmp_path)) == ["block-00000.npz", "profile.json"]
+    assert sorted(bytes_of(tmp_path)) == ["block-00000.npz", "profile.json", "task.npz"]
     profiler.fit(X, m)
-    assert len(bytes_of(tmp_path)) == 4
+    assert len(bytes_of(tmp_path)) == 5
 
 
 def test_progress_and_the_price_of_nodes_are_shown(rng, capsys):

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 __all__ = ["lines"]
 
 _EXTRAS = {
+    "genenet": ("h5py", "lightning_fabric", "numba", "pyarrow", "safetensors", "scipy", "sklearn", "torch"),
+    "cluster": ("dask", "dask_jobqueue", "distributed"),
     "omics": (
         "anndata",
         "gseapy",

@@ -1,5 +1,6 @@
-"""Nine words to type; each parses, calls one function, prints, and leaves an exit code."""
+"""The words to type; each parses, calls one function, prints, and leaves an exit code."""
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -28,6 +29,9 @@ class Preset(StrEnum):
 
 
 RunPath = Annotated[Path, typer.Argument(help="A run folder, such as runs/omics-1.", metavar="RUN")]
+NetworkPath = Annotated[
+    Path, typer.Argument(help="Prepared blocks, such as runs/genenet-1/model/networks.", metavar="FOLDER")
+]
 Out = Annotated[Path | None, typer.Option(help="New folder for the run; runs/<study>-<n> if left out.")]
 
 
@@ -94,12 +98,43 @@ def apply(
     run: RunPath,
     table: Annotated[Path, typer.Argument(help="New samples, laid out as the table of the run.", metavar="INPUT")],
     out: Annotated[Path, typer.Option(help="Folder for the predictions and the reasons.")],
+    annotations: Annotated[
+        Path | None, typer.Option(help="Table of the columns that the run has beside its genes, for the new samples.")
+    ] = None,
 ) -> None:
     """Use a finished model on new data."""
     from kotowari.core.runfolder import RunFolder
 
     folder = RunFolder(run)
-    print(_study(folder.record["study"]).apply(folder, table, out))
+    print(_study(folder.record["study"]).apply(folder, table, out, annotations))
+
+
+@app.command()
+def block(
+    folder: NetworkPath,
+    number: Annotated[int | None, typer.Argument(help="From 0; an array job's own number if left out.")] = None,
+    threads: Annotated[int, typer.Option(help="Threads of this block.", min=1)] = 1,
+) -> None:
+    """Compute one numbered block of gene networks, as an array job of a scheduler does (genenet)."""
+    from kotowari.core.study import load_part
+
+    numbered = load_part("kotowari.studies.genenet", "cluster.numbered")
+    index = numbered.array_index(os.environ) if number is None else number
+    print(numbered.fit_numbered_block(folder, index, n_jobs=threads, verbose=True))
+
+
+@app.command()
+def merge(
+    folder: NetworkPath,
+    out: Annotated[Path, typer.Option(help="Folder for the networks of all samples.")],
+) -> None:
+    """Join the numbered blocks of gene networks, once all are there (genenet)."""
+    from kotowari.core.study import load_part
+
+    stack = load_part("kotowari.studies.genenet", "model.profiler").NetworkProfiler.load(folder).networks()
+    stack.save(out)
+    stack.to_graphml(out / "networks.graphml")
+    print(f"{out}: {len(stack.samples)} networks, {stack.n_edges} edges in all")
 
 
 @app.command()

@@ -8,8 +8,9 @@ import pandas as pd
 
 from kotowari.datasets.dataset import Dataset
 from kotowari.formats.gmt import GeneSets, read_gmt
+from kotowari.formats.signature import GeneSignature, read_signature
 
-__all__ = ["load_reactome", "load_tcga_colorectal", "packaged_files"]
+__all__ = ["load_emt_markers", "load_reactome", "load_tcga_colorectal", "packaged_files"]
 
 _HOME = "kotowari.datasets"
 _LABELS = ("msi_status", "site", "gender", "stage")
@@ -21,6 +22,7 @@ def packaged_files() -> dict[str, Path]:
     return {
         "tcga_colorectal": home / "tcga_colorectal" / "tcga_colorectal.npz",
         "reactome": home / "reactome" / "reactome_2019-03.gmt.gz",
+        "emt_markers": home / "emt_markers" / "emt_markers.csv",
     }
 
 
@@ -79,3 +81,19 @@ def load_reactome() -> GeneSets:
     """
     with as_file(files(_HOME) / "reactome" / "reactome_2019-03.gmt.gz") as path:
         return read_gmt(path)
+
+
+def load_emt_markers() -> GeneSignature:
+    """Return 25 markers of epithelial-mesenchymal transition: 13 that rise with it and 12 that fall.
+
+    Compiled for this package from the papers that ``references`` names, one a gene or two. In bulk tumour tissue the
+    genes that rise are also those of the stroma, so a score of them follows the share of stroma too.
+
+    Examples
+    --------
+    >>> markers = load_emt_markers()
+    >>> markers.down[0], markers.references["CDH1"]
+    ('CDH1', 'Frixen 1991, J Cell Biol 113:173, doi:10.1083/jcb.113.1.173')
+    """
+    with as_file(files(_HOME) / "emt_markers" / "emt_markers.csv") as path:
+        return read_signature(path)

@@ -6,16 +6,16 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import RidgeClassifierCV, RidgeCV
+from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 
 from kotowari.core.checks import few
 from kotowari.core.errors import DesignError, InputError, ShapeError
 from kotowari.core.evidence import Check, Verdict
 from kotowari.core.runfolder import Metric
 from kotowari.studies.genenet.baselines.modulator_spline import ModulatorSpline
-from kotowari.trust.comparators import OutOfFold, cross_validate, paired_scores, score_table
+from kotowari.studies.genenet.baselines.predictors import ridge_predictor, spline_predictor
+from kotowari.trust.comparators import OutOfFold, cross_validate, cross_validate_inputs, paired_scores, score_table
 from kotowari.trust.folds import Fold
 from kotowari.trust.intervals import Interval
 
@@ -25,14 +25,11 @@ __all__ = [
     "PredictionVerdict",
     "judge_prediction",
     "permute_within_bins",
-    "ridge_predictor",
-    "spline_predictor",
 ]
 
 GENES_ROW, SPLINE_ROW = "ridge on raw genes", "spline of the modulator"
 _COURSE = "its own course along the modulator"
 
-_PENALTIES = np.logspace(-4, 6, 21)
 _CHANCE = {"R2": 0.0, "Spearman": 0.0, "AUC": 0.5}
 _FEWEST_IN_BIN = 5
 _COURSE_KNOTS, _ROWS_A_KNOT, _COURSE_PENALTIES = 16, 3, np.logspace(-8, 4, 25)
@@ -162,8 +159,8 @@ def judge_prediction(
         raise InputError(f"judge_prediction: metric must be one of {', '.join(_CHANCE)}, got {metric}.")
     task: Literal["classification", "regression"] = "classification" if classifies else "regression"
     inputs = _per_fold(modulator, len(truth), len(folds))
-    spline = _out_of_fold(spline_predictor(task), inputs, truth, folds, groups)
-    ridge = _out_of_fold(ridge_predictor(task), [genes] * len(folds), truth, folds, groups)
+    spline = cross_validate_inputs({"": spline_predictor(task)}, inputs, truth, folds, groups=groups)[""]
+    ridge = cross_validate({"": ridge_predictor(task)}, genes, truth, folds, groups=groups)[""]
     everyone = {**predictions, SPLINE_ROW: spline, GENES_ROW: ridge}
     roles: dict[str, Any] = dict.fromkeys(predictions, "ours")
     roles |= {SPLINE_ROW: "trivial null", GENES_ROW: "comparator"}
@@ -258,28 +255,6 @@ def permute_within_bins(
     return values
 
 
-def spline_predictor(task: Literal["classification", "regression"] = "regression", *, n_knots: int = 8) -> Pipeline:
-    """Return ridge on splines of the modulator, unfitted: what is there to be had without any gene.
-
-    Fits on ``(sample, modulator)``. Knots lie at the quantiles of the training rows; several modulators are multiplied
-    with each other too. Outside their range the prediction stays as it is at their end. The penalty is chosen by
-    leave-one-out within the training rows.
-    """
-    return Pipeline([("spline", ModulatorSpline(n_knots=n_knots, beyond="constant")), *_ridge(task)])
-
-
-def ridge_predictor(task: Literal["classification", "regression"] = "regression") -> Pipeline:
-    """Return ridge on standardised genes, unfitted; the penalty is chosen by leave-one-out within the training rows."""
-    return Pipeline(_ridge(task))
-
-
-def _ridge(task: str) -> list[tuple[str, Any]]:
-    if task not in ("classification", "regression"):
-        raise InputError(f"The task must be classification or regression, got {task}.")
-    model = RidgeClassifierCV if task == "classification" else RidgeCV
-    return [("scale", StandardScaler()), ("ridge", model(alphas=_PENALTIES))]
-
-
 def _per_fold(modulator: Any, n_samples: int, n_folds: int) -> list[npt.NDArray[np.float64]]:
     """Return the modulator for each fold, ``(sample, modulator)``."""
     several = isinstance(modulator, list | tuple) and np.ndim(modulator[0]) > 0
@@ -294,27 +269,6 @@ def _per_fold(modulator: Any, n_samples: int, n_folds: int) -> list[npt.NDArray[
         if not np.isfinite(values).all():
             raise InputError("judge_prediction: the modulator is missing in places. Drop such samples first.")
     return [values.reshape(n_samples, -1) for values in inputs]
-
-
-def _out_of_fold(
-    model: Pipeline,
-    inputs: Sequence[npt.NDArray[np.float64]],
-    y: npt.NDArray[Any],
-    folds: Sequence[Fold],
-    groups: npt.ArrayLike | None,
-) -> OutOfFold:
-    """Cross-validate on inputs that may differ from fold to fold."""
-    parts = [
-        cross_validate({"": model}, X, y, [fold], groups=groups)[""] for X, fold in zip(inputs, folds, strict=True)
-    ]
-    first = parts[0]
-    return OutOfFold(
-        np.concatenate([part.rows for part in parts]),
-        np.concatenate([np.full(len(part.rows), k, dtype=np.intp) for k, part in enumerate(parts)]),
-        np.concatenate([part.prediction for part in parts]),
-        first.classes,
-        margin=None if first.margin is None else np.concatenate([part.margin for part in parts]),
-    )
 
 
 def _own_course(said: OutOfFold, inputs: Sequence[npt.NDArray[np.float64]]) -> tuple[OutOfFold, float]:

@@ -1,27 +1,31 @@
 """Blocks of targets, kept in memory or written as they come, so that a killed fit goes on where it was."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from kotowari.core.errors import RunFolderError
-from kotowari.core.files import read_json, write_bytes, write_json
+from kotowari.core.files import write_bytes
 from kotowari.core.jobs import Arrays, load_arrays, pack_arrays
 from kotowari.core.progress import Advance
+from kotowari.studies.genenet.model.cluster_jobs import map_cluster
 from kotowari.studies.genenet.model.profile_task import Block, ProfileTask, fit_block
 from kotowari.studies.genenet.model.weights import Kernel
 
-__all__ = ["Spread", "fit_blocks", "plan_blocks", "read_block", "spread_block", "task_key"]
+__all__ = ["Spread", "block_path", "fit_blocks", "plan_blocks", "read_block", "spread_block", "task_key", "write_block"]
 
 Floats = npt.NDArray[np.float64]
 Fit = Callable[..., Arrays]
 
-_MANIFEST, _SCHEMA = "profile.json", 1
+_SCHEMA = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,39 +92,63 @@ def fit_blocks(
     folder: Path | None,
     n_jobs: int,
     advance: Advance,
+    cluster: Any = None,
+    numbers: Collection[int] | None = None,
     fit: Fit = fit_block,
 ) -> list[Arrays]:
-    """Fit block after block.
+    """Fit block after block, or many at once on a cluster.
 
     Without a folder, the arrays are returned. With one, each block is written to ``block-00000.npz`` and so on as soon
     as it is there, whole or not at all, and a block that stands is not fitted again; the list is empty.
+
+    Linear algebra has one thread, here as on a worker: on several, sums are split otherwise and differ in the last
+    digits.
 
     Parameters
     ----------
     task, plan
         What is fitted; blocks in the order of their files.
     folder
-        Made when it is not there.
+        Holds blocks of this task and plan or none.
     n_jobs, advance
         As in :func:`kotowari.studies.genenet.model.profile_task.fit_block`.
+    cluster
+        None for threads of this process, else as in :func:`kotowari.studies.genenet.model.cluster_jobs.map_cluster`.
+    numbers
+        Which blocks; None for all.
     fit
         What fits one block.
 
     Raises
     ------
     RunFolderError
-        When the folder holds blocks of other data or options, or cannot be written.
+        When the folder cannot be written; what was written stays.
+    InputError
+        When the cluster cannot be used.
     """
-    if folder is None:
-        return [fit(task, block, n_jobs=n_jobs, advance=advance) for block in plan]
-    _claim(folder, task_key(task, plan), plan)
-    for number, block in enumerate(plan):
-        path = _block_path(folder, number)
-        if path.is_file():
-            advance(len(task.places) * len(block.targets))
-        else:
-            write_bytes(path, pack_arrays(fit(task, block, n_jobs=n_jobs, advance=advance)))
-    return []
+    waiting = {number: block for number, block in enumerate(plan) if numbers is None or number in numbers}
+    if folder is not None:
+        for number in [number for number in waiting if block_path(folder, number).is_file()]:
+            advance(len(task.places) * len(waiting.pop(number).targets))
+    kept: dict[int, Arrays] = {}
+    if cluster is None or not waiting:
+        fitted = _fit_here(task, waiting, n_jobs=n_jobs, advance=advance, fit=fit)
+    else:
+        fitted = map_cluster(fit, task, waiting, cluster=cluster, n_workers=n_jobs)
+    with closing(fitted):
+        for number, arrays in fitted:
+            if folder is None:
+                kept[number] = arrays
+            else:
+                write_block(folder, number, arrays)
+            if cluster is not None:
+                advance(len(task.places) * len(plan[number].targets))
+    return [kept[number] for number in sorted(kept)]
+
+
+def block_path(folder: Path, number: int) -> Path:
+    """Return where a block is written."""
+    return folder / f"block-{number:05d}.npz"
 
 
 def read_block(folder: Path, number: int) -> Arrays:
@@ -131,13 +159,26 @@ def read_block(folder: Path, number: int) -> Arrays:
     RunFolderError
         When the file is missing or damaged.
     """
-    path = _block_path(folder, number)
+    path = block_path(folder, number)
     try:
         return load_arrays(path)
     except (OSError, ValueError, EOFError) as error:
         raise RunFolderError(
             f"{path}: cannot be read ({error}). Delete it and fit again; the other blocks stay."
         ) from error
+
+
+def write_block(folder: Path, number: int, arrays: Arrays) -> None:
+    """Write the arrays of a block, whole or not at all; one that stands is left alone.
+
+    Raises
+    ------
+    RunFolderError
+        When the folder cannot be written or the disk is full.
+    """
+    path = block_path(folder, number)
+    if not path.is_file():
+        write_bytes(path, pack_arrays(arrays))
 
 
 def spread_block(arrays: Arrays, spread: Spread, n_regulators: int) -> Iterator[npt.NDArray[np.generic]]:
@@ -160,20 +201,10 @@ def spread_block(arrays: Arrays, spread: Spread, n_regulators: int) -> Iterator[
     yield fitted
 
 
-def _claim(folder: Path, key: str, plan: Sequence[Block]) -> None:
-    path = folder / _MANIFEST
-    if path.is_file():
-        found = read_json(path)
-        if not isinstance(found, dict) or found.get("key") != key:
-            raise RunFolderError(
-                f"{folder} holds networks of other data or options. Choose another folder, or empty it."
-            )
-        return
-    if folder.is_dir() and any(folder.iterdir()):
-        raise RunFolderError(f"{folder} is not empty, and holds no networks. Choose another folder.")
-    kernels = [block.kernel.describe() for block in plan]
-    write_json(path, {"schema": _SCHEMA, "key": key, "n_blocks": len(plan), "kernels": kernels})
-
-
-def _block_path(folder: Path, number: int) -> Path:
-    return folder / f"block-{number:05d}.npz"
+def _fit_here(
+    task: ProfileTask, blocks: Mapping[int, Block], *, n_jobs: int, advance: Advance, fit: Fit
+) -> Generator[tuple[int, Arrays], None, None]:
+    for number, block in blocks.items():
+        with threadpool_limits(1, user_api="blas"):
+            arrays = fit(task, block, n_jobs=n_jobs, advance=advance)
+        yield number, arrays

@@ -90,9 +90,15 @@ def count_neighbours(kernels: Sequence[Kernel], modulator: Floats) -> npt.NDArra
 def _wanted(options: KernelOptions, n_samples: int) -> float:
     if options.effective_samples is None:
         return min(max(_LEAST_DEFAULT, _DEFAULT_SHARE * n_samples), _MOST_DEFAULT * n_samples)
-    if not options.effective_samples > 2:
-        raise InputError(f"effective_samples must be above 2, got {options.effective_samples}.")
-    return float(options.effective_samples)
+    wanted = float(options.effective_samples)
+    if 0 < wanted < 1:
+        wanted *= n_samples
+    if not wanted > 2:
+        raise InputError(
+            f"effective_samples must be above 2, or a share of the samples that comes to more, got "
+            f"{options.effective_samples} of {n_samples} samples."
+        )
+    return wanted
 
 
 def _by_effective(options: KernelOptions, modulator: Floats, wanted: float) -> Kernel:

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,35 +12,33 @@ from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from kotowari.core.errors import InputError, ShapeError
+from kotowari.core.errors import InputError
 from kotowari.core.jobs import Arrays
 from kotowari.core.progress import Progress
-from kotowari.core.seeds import derive_seed
 from kotowari.studies.genenet.model.bandwidth import predictions
-from kotowari.studies.genenet.model.blocks import Spread, fit_blocks, plan_blocks, read_block
-from kotowari.studies.genenet.model.criterion import CRITERIA, Criterion
-from kotowari.studies.genenet.model.kernel_choice import choose_kernels, count_neighbours
-from kotowari.studies.genenet.model.nodes import node_gap, node_places
-from kotowari.studies.genenet.model.paths import Search
+from kotowari.studies.genenet.model.blocks import Spread, fit_blocks, read_block, write_block
+from kotowari.studies.genenet.model.criterion import Criterion
+from kotowari.studies.genenet.model.nodes import node_gap
 from kotowari.studies.genenet.model.profile_input import (
-    ExpressionTable,
     expression_table,
     gene_positions,
-    penalty_factors,
     require_finite,
     require_same_genes,
-    require_varying,
 )
+from kotowari.studies.genenet.model.profile_preparation import PreparedProfile, prepare_profile, within_training
 from kotowari.studies.genenet.model.profile_results import NetworkNames, fit_table, join_networks
-from kotowari.studies.genenet.model.profile_task import ProfileTask, fit_block
+from kotowari.studies.genenet.model.profile_saved import (
+    read_profile,
+    record_node_gap,
+    require_blocks,
+    write_profile,
+)
+from kotowari.studies.genenet.model.profile_task import fit_block
 from kotowari.studies.genenet.model.stack import NetworkStack
-from kotowari.studies.genenet.model.weights import modulator_table
 
 __all__ = ["NetworkProfiler"]
 
 Floats = npt.NDArray[np.float64]
-
-_MAX_STEPS = 100
 
 
 class NetworkProfiler(BaseEstimator):
@@ -51,13 +49,11 @@ class NetworkProfiler(BaseEstimator):
         + \lambda \sum_j f_j \omega_j |\beta_j| + \tfrac{\gamma}{2} \|\beta\|^2, \qquad
         w_{ia} = K(m_i, m_a) \Big/ \sum_i K(m_i, m_a)
 
-    for sample a with modulator :math:`m_a`; t and r have weighted mean 0 and weighted standard deviation 1 there. A
-    path of lambda is followed for every gamma; the criterion chooses. Then
-    :math:`\omega_j = 1 / (|\beta_j| + 10^{-3})`, from 1, and again as long as the criterion falls. A gene is no
-    regulator of itself.
+    for sample a with modulator :math:`m_a`; t and r have weighted mean 0 and weighted standard deviation 1 there. The
+    criterion chooses from a path of lambda for every gamma, first with :math:`\omega = 1`, then again with
+    :math:`\omega_j = 1 / (|\beta_j| + 10^{-3})` as long as it falls. A gene is no regulator of itself.
 
-    The coefficients at a sample are a function of its modulator alone: whatever they predict, the modulator predicts.
-    Fit inside the training folds.
+    The coefficients at a sample are a function of its modulator alone and predict no more: fit inside training folds.
 
     Parameters
     ----------
@@ -69,7 +65,7 @@ class NetworkProfiler(BaseEstimator):
         target the one of ``bandwidths`` that predicts a random half of the samples best from the other half. Or h, a
         number, or one a modulator, in squared units of the modulator; with ``"knn"`` the number of neighbours.
     effective_samples
-        Kish's number, above 2; None for a quarter of the samples, at least 30, at most half.
+        Kish's number, above 2, or below 1 a share of the samples; None for a quarter, 30 at least, half at most.
     bandwidths
         Candidates for ``"cv"``, each as ``bandwidth``; None for five between a twelfth of the samples and three fifths.
     criterion
@@ -95,10 +91,14 @@ class NetworkProfiler(BaseEstimator):
     block_size
         Targets in one block; memory grows with it.
     folder
-        Where blocks are written as they come. A fit with the same data and options goes on there. None keeps all in
-        memory.
+        Where blocks are written as they come. A fit with the same data and options goes on there, and :meth:`load`
+        reads it. None keeps all in memory.
+    cluster
+        Who fits the blocks: None for threads of this process; ``"local"`` for processes on this machine; or the address
+        of a Dask scheduler, such as ``"tcp://host:8786"``, also as a Client or cluster object, which scikit-learn
+        cannot clone. On equal machines the result is the same to the last byte. Needs the extra ``cluster``.
     n_jobs
-        Threads; -1 for all cores. The result does not depend on it.
+        Threads, or processes with ``"local"``; -1 for all cores. The result does not depend on it.
     verbose
         Whether progress is shown.
     random_state
@@ -146,6 +146,7 @@ class NetworkProfiler(BaseEstimator):
         tol: float = 1e-6,
         block_size: int = 128,
         folder: Path | str | None = None,
+        cluster: Any = None,
         n_jobs: int = 1,
         verbose: bool = False,
         random_state: int = 0,
@@ -165,6 +166,7 @@ class NetworkProfiler(BaseEstimator):
         self.tol = tol
         self.block_size = block_size
         self.folder = folder
+        self.cluster = cluster
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state
@@ -192,31 +194,89 @@ class NetworkProfiler(BaseEstimator):
         Raises
         ------
         InputError, ShapeError
-            When an option is out of its range, a gene is not in the table (which) or constant, or a value is missing.
+            When an option is out of its range, a gene is not in the table (which) or constant, a value is missing, or
+            no cluster is there.
         DesignError
             When the modulator does not vary, or no place has more than two effective samples.
         RunFolderError
             When the folder holds other networks, or the disk is full.
         """
-        task = self._make_task(X, modulator, regulators, targets)
         show, n_jobs = Progress(shown=self.verbose), effective_n_jobs(self.n_jobs)
-        self.kernels_, self.bandwidth_errors_ = choose_kernels(self, task, n_jobs=n_jobs, show=show)
-        self.effective_samples_ = count_neighbours(self.kernels_, self.modulator_)
-        if self.n_nodes is None:
-            self._spread, self.places_ = Spread.of_samples(self.modulator_)
-        else:
-            self.places_ = node_places(self.modulator_, self.n_nodes)
-            self._spread = Spread.between(self.places_[:, 0], self.modulator_[:, 0])
-        self._task = task.at(self.places_)
-        self._plan = plan_blocks(self.kernels_, self.block_size)
+        self._take(prepare_profile(self, X, modulator, (regulators, targets), n_jobs=n_jobs, show=show))
         self._folder = None if self.folder is None else Path(self.folder)
+        if self._folder is not None:
+            write_profile(self._prepared, self.get_params(), self._folder)
+        task, plan = self._prepared.task, self._prepared.plan
         with show.bar("Networks", len(self.places_) * len(self.targets_)) as advance:
-            self._blocks = fit_blocks(self._task, self._plan, folder=self._folder, n_jobs=n_jobs, advance=advance)
-        self.node_gap_ = None
-        if self.n_nodes is not None:
-            self.node_gap_ = node_gap(self._task, self._plan, n_jobs=n_jobs)
-            show.say(f"Nodes: coefficients differ from the full solution by {self.node_gap_:.2%} of their size.")
+            self._blocks = fit_blocks(
+                task, plan, folder=self._folder, n_jobs=n_jobs, advance=advance, cluster=self.cluster
+            )
+        self._measure_nodes(show)
         return self
+
+    def prepare(
+        self,
+        X: Any,
+        modulator: npt.ArrayLike,
+        *,
+        regulators: Sequence[Any] | None = None,
+        targets: Sequence[Any] | None = None,
+    ) -> int:
+        """Do everything of :meth:`fit` up to the blocks, write the task into ``folder``, and return their number.
+
+        The blocks are for :func:`kotowari.studies.genenet.cluster.numbered.fit_numbered_block`, on any machine that
+        sees the folder, in any order; then comes :meth:`load`. This profiler stays as it is.
+
+        Parameters
+        ----------
+        X, modulator, regulators, targets
+            As in :meth:`fit`, which tells what is raised as well.
+        """
+        if self.folder is None:
+            raise InputError("prepare: NetworkProfiler has no folder. Name the one that the blocks shall lie in.")
+        show, n_jobs = Progress(shown=self.verbose), effective_n_jobs(self.n_jobs)
+        prepared = prepare_profile(self, X, modulator, (regulators, targets), n_jobs=n_jobs, show=show)
+        write_profile(prepared, self.get_params(), Path(self.folder))
+        return len(prepared.plan)
+
+    def save(self, folder: Path | str) -> None:
+        """Write the fitted profiler into a folder of its own, as a fit with that ``folder`` does; nothing is pickled.
+
+        Raises
+        ------
+        RunFolderError
+            When the folder holds something else, or cannot be written.
+        """
+        check_is_fitted(self)
+        write_profile(self._prepared, self.get_params(), Path(folder))
+        for number, arrays in enumerate(self._results()):
+            write_block(Path(folder), number, arrays)
+        if self.node_gap_ is not None:
+            record_node_gap(Path(folder), self.node_gap_)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Return the fitted profiler of a folder in which all blocks are, whoever fitted them.
+
+        Blocks are read when they are asked for. What belongs to a machine is at its default: ``folder``, ``cluster``,
+        ``n_jobs`` and ``verbose``.
+
+        Raises
+        ------
+        InputError
+            When a file is missing, damaged, or of another kind.
+        RunFolderError
+            When blocks are missing; tells which, and how to make them.
+        """
+        place = Path(folder)
+        prepared, options, gap = read_profile(place)
+        require_blocks(place)
+        profiler = cls(**options)
+        profiler._take(prepared)
+        profiler._folder, profiler._blocks, profiler.node_gap_ = place, [], gap
+        if gap is None:
+            profiler._measure_nodes(Progress(shown=False))
+        return profiler
 
     def networks(self) -> NetworkStack:
         """Return the networks of the samples that were fitted, raw scale; with a folder, the blocks are read.
@@ -260,13 +320,12 @@ class NetworkProfiler(BaseEstimator):
             When a value is missing, all lie beyond those of training, or a target was not fitted.
         """
         check_is_fitted(self)
-        axis, inside = self._inside(modulator)
+        axis, inside = within_training(modulator, self.modulator_)
         chosen = np.sort(gene_positions(targets, self.targets_, what="targets"))
         spread, places = Spread.of_samples(axis[inside])
         index = modulator.index if isinstance(modulator, pd.Series | pd.DataFrame) else range(len(axis))
-        names = NetworkNames(
-            tuple(map(str, index)), self.regulators_, self.targets_, axis if axis.shape[1] > 1 else axis[:, 0]
-        )
+        shown = axis if axis.shape[1] > 1 else axis[:, 0]
+        names = NetworkNames(tuple(map(str, index)), self.regulators_, self.targets_, shown)
         blocks = self._fit_at(places, chosen)
         return join_networks(blocks, spread, names, inside=inside, description=self._describe())
 
@@ -292,86 +351,40 @@ class NetworkProfiler(BaseEstimator):
         """
         check_is_fitted(self)
         table = expression_table(X, training=False)
-        require_same_genes(table, self._genes, by="NetworkProfiler")
-        require_finite(table, self._task.regulators)
-        axis, inside = self._inside(modulator, len(table.values))
-        rows, regulators = np.flatnonzero(inside), table.values[inside][:, self._task.regulators]
+        require_same_genes(table, self._prepared.genes, by="NetworkProfiler")
+        columns = gene_positions(self.regulators_, self._prepared.genes, what="regulators")
+        require_finite(table, columns)
+        axis, inside = within_training(modulator, self.modulator_, len(table.values))
+        rows, regulators = np.flatnonzero(inside), table.values[inside][:, columns]
         answer = np.full((len(axis), len(self.targets_)), np.nan)
         for arrays in self._fit_at(axis[inside], np.arange(len(self.targets_))):
             answer[np.ix_(rows, arrays["block"])] = predictions(arrays, regulators)
         return answer
 
-    def _make_task(
-        self, X: Any, modulator: npt.ArrayLike, regulators: Sequence[Any] | None, targets: Sequence[Any] | None
-    ) -> ProfileTask:
-        self._require_options()
-        table = expression_table(X)
-        self.modulator_ = modulator_table(modulator, len(table.values), np.array(table.samples))
-        columns = tuple(
-            gene_positions(names, table.genes, what=what)
-            for what, names in (("regulators", regulators), ("targets", targets))
-        )
-        require_finite(table, np.union1d(*columns))
-        require_varying(table, columns[0], what="regulators")
-        require_varying(table, columns[1], what="targets")
-        self._take_names(X, table, columns)
-        ratios = np.geomspace(1.0, self.lambda_ratio, self.n_lambdas)
-        folds = None
-        if self.criterion == "cv":
-            rng = np.random.default_rng(derive_seed(self.random_state, "network profiler", "folds"))
-            folds = rng.permutation(np.arange(len(table.values)) % self.n_folds)
-        search = Search(
-            np.array([ratios, ratios**2]),
-            np.array(self.ridges, dtype=np.float64),
-            self.max_rounds,
-            self.criterion == "bic",
-            self.tol,
-            _MAX_STEPS,
-        )
-        factors = penalty_factors(self.penalty_factors, len(columns[1]), len(columns[0]))
-        axis = self.modulator_
-        return ProfileTask(table.values, columns[0], columns[1], axis, axis, factors, search, self.criterion, folds)
-
-    def _take_names(self, X: Any, table: ExpressionTable, columns: Sequence[npt.NDArray[np.intp]]) -> None:
-        self._genes, self.samples_ = table.genes, table.samples
-        self.regulators_ = tuple(table.genes[column] for column in columns[0])
-        self.targets_ = tuple(table.genes[column] for column in columns[1])
-        self.n_features_in_ = len(table.genes)
+    def _take(self, prepared: PreparedProfile) -> None:
+        self._prepared, self._spread = prepared, prepared.spread
+        self.samples_, self.regulators_, self.targets_ = prepared.samples, prepared.regulators, prepared.targets
+        self.modulator_, self.places_ = prepared.task.modulator, prepared.task.places
+        self.kernels_, self.effective_samples_ = prepared.kernels, prepared.effective_samples
+        self.bandwidth_errors_ = prepared.bandwidth_errors
+        self.n_features_in_ = len(prepared.genes)
         self.__dict__.pop("feature_names_in_", None)
-        if isinstance(X, pd.DataFrame):
-            self.feature_names_in_ = np.array(table.genes, dtype=object)
+        if prepared.named:
+            self.feature_names_in_ = np.array(prepared.genes, dtype=object)
 
-    def _require_options(self) -> None:
-        rules = {
-            "kernel must be gaussian or knn": self.kernel in {"gaussian", "knn"},
-            f"criterion must be one of {', '.join(CRITERIA)}": self.criterion in get_args(Criterion),
-            "n_lambdas must be 2 or more": self.n_lambdas >= 2,
-            "lambda_ratio must lie between 0 and 1": 0 < self.lambda_ratio < 1,
-            "ridges must be one finite value or more, 0 or more": len(self.ridges) > 0
-            and all(0 <= ridge < np.inf for ridge in self.ridges),
-            "max_rounds must be 1 or more": self.max_rounds >= 1,
-            "n_folds must be 2 or more": self.n_folds >= 2,
-            "tol must be above 0": self.tol > 0,
-            "block_size must be 1 or more": self.block_size >= 1,
-        }
-        if broken := [rule for rule, kept in rules.items() if not kept]:
-            raise InputError(f"NetworkProfiler: {broken[0]}.")
-
-    def _inside(self, modulator: npt.ArrayLike, n_samples: int | None = None) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """Return new modulators as a table, and which lie within the range of training."""
-        axis = modulator_table(modulator, None)
-        if n_samples is not None and len(axis) != n_samples:
-            raise ShapeError.mismatch("NetworkProfiler", "modulator", (n_samples,), axis.shape)
-        if axis.shape[1] != self.modulator_.shape[1]:
-            raise ShapeError.mismatch("NetworkProfiler", "modulator", ("sample", self.modulator_.shape[1]), axis.shape)
-        inside = np.asarray(((axis >= self.modulator_.min(0)) & (axis <= self.modulator_.max(0))).all(1))
-        if not inside.any():
-            raise InputError("modulator: all values lie beyond those of training, and nothing is extrapolated.")
-        return axis, inside
+    def _measure_nodes(self, show: Progress) -> None:
+        """Set ``node_gap_``, and note it in the folder."""
+        self.node_gap_ = None
+        if self.n_nodes is None:
+            return
+        self.node_gap_ = node_gap(self._prepared.task, self._prepared.plan, n_jobs=effective_n_jobs(self.n_jobs))
+        show.say(f"Nodes: coefficients differ from the full solution by {self.node_gap_:.2%} of their size.")
+        if self._folder is not None:
+            record_node_gap(self._folder, self.node_gap_)
 
     def _fit_at(self, places: Floats, targets: npt.NDArray[np.intp]) -> Iterable[Arrays]:
-        task, n_jobs = self._task.at(places), effective_n_jobs(self.n_jobs)
-        for block in self._plan:
+        task, n_jobs = self._prepared.task.at(places), effective_n_jobs(self.n_jobs)
+        for block in self._prepared.plan:
             chosen = np.intersect1d(block.targets, targets)
             if len(chosen):
                 yield fit_block(task, block._replace(targets=chosen), n_jobs=n_jobs)
@@ -379,7 +392,7 @@ class NetworkProfiler(BaseEstimator):
     def _results(self) -> Iterable[Arrays]:
         if self._folder is None:
             return self._blocks
-        return (read_block(self._folder, number) for number in range(len(self._plan)))
+        return (read_block(self._folder, number) for number in range(len(self._prepared.plan)))
 
     def _describe(self) -> str:
         kernels = {kernel.describe() for kernel in self.kernels_}

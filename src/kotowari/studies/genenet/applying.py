@@ -1,0 +1,100 @@
+"""Finished networks on new samples: their network, what it says of the response, and which edges say it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kotowari.core.checks import few
+from kotowari.core.errors import InputError
+from kotowari.core.page import write_table
+from kotowari.core.runfolder import RunFolder
+from kotowari.studies.genenet.data import NewTable, read_new_table
+from kotowari.studies.genenet.fitting import effects_of
+from kotowari.studies.genenet.job import GenenetJob, open_job
+from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
+from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.trip import TensorReconstructionClassifier, TensorReconstructionRegressor
+from kotowari.studies.genenet.preparation import columns_of
+
+__all__ = ["apply"]
+
+_EDGES_SHOWN = 25
+
+
+def apply(folder: RunFolder, table: Path, out: Path, annotations: Path | None = None) -> Path:
+    """Take the networks of new samples from a finished run, and predict its response from them.
+
+    The run's own table is read again: adjustment and modulator are fitted on it.
+
+    Parameters
+    ----------
+    folder
+        The run.
+    table
+        New samples, laid out as the table of the run; other genes are ignored, missing ones refused.
+    out
+        Folder for ``networks/`` (a :class:`NetworkStack`), ``predictions.csv`` (modulator, whether it lay beyond the
+        samples of the run, prediction) and ``contributions.csv`` (the edges that speak most, a row a sample and edge).
+    annotations
+        Table of the modulator and covariates of the new samples, where the run has such columns.
+
+    Raises
+    ------
+    InputError
+        When the run has no networks yet, or a gene or column is missing.
+    """
+    job = open_job(folder)
+    if folder.stage_state("networks") != "done" or (job.predicts and folder.stage_state("fit") != "done"):
+        raise InputError(f"{folder.path}: has no fitted model yet. Finish it by `kotowari resume {folder.path}`.")
+    new = read_new_table(table, job.config, annotations)
+    X, axis = _prepared(job, new, table.name)
+    places, _ = job.whole.places(axis, X)
+    index = X.index
+    asked = pd.Series(places, index=index) if places.ndim == 1 else pd.DataFrame(places, index=index)
+    stack = job.profiler.coefficients(asked)
+    (out / "networks").mkdir(parents=True, exist_ok=True)
+    stack.save(out / "networks")
+    said = pd.DataFrame({"sample": index})
+    for k, column in enumerate(columns_of(axis).T):
+        said["modulator" if k == 0 else f"modulator {k + 1}"] = column
+    said["beyond the run's samples"] = (columns_of(places) != columns_of(axis)).any(1)
+    if job.predicts:
+        effects = effects_of([job.profiler.networks(), stack], job.X, [job.X, X], job.config)
+        said = _predicted(job, effects[np.arange(len(job.X), len(effects))], said, out)
+    write_table(out / "predictions.csv", said)
+    return out / "predictions.csv"
+
+
+def _prepared(job: GenenetJob, new: NewTable, name: str) -> tuple[pd.DataFrame, npt.NDArray[np.float64]]:
+    absent = [gene for gene in job.samples.X.columns if gene not in new.X.columns]
+    if absent:
+        raise InputError(
+            f"{name}: lacks {len(absent)} of {job.samples.X.shape[1]} genes of the run ({few(absent)}). Add them, or "
+            "run the study again on the genes that both tables have."
+        )
+    X = job.whole.adjusted(new.X[list(job.samples.X.columns)], new.covariates)
+    return X, job.whole.axis(X, new.modulator, new.second)
+
+
+def _predicted(job: GenenetJob, effects: SparseNetworks, said: pd.DataFrame, out: Path) -> pd.DataFrame:
+    """Add predictions to the table, and write which edges speak for and against them."""
+    kind: Any = TensorReconstructionClassifier if job.task == "classification" else TensorReconstructionRegressor
+    model = kind.load(job.path / "model" / "final")
+    said["prediction"] = model.predict(effects)
+    if job.task == "classification":
+        for name, column in zip(model.classes_, model.predict_proba(effects).T, strict=True):
+            said[f"p({name})"] = column
+    found = model.edge_contributions(effects)
+    said["completeness gap"] = found.gap
+    stack: NetworkStack = job.profiler.networks()
+    rows = []
+    for sample, values in zip(said["sample"], found.values, strict=True):
+        for edge in np.argsort(-np.abs(values), kind="stable")[:_EDGES_SHOWN]:
+            regulator, target = effects.edges[edge]
+            rows.append((sample, stack.regulators[regulator], stack.targets[target], values[edge]))
+    columns = ["sample", "regulator", "target", "contribution"]
+    write_table(out / "contributions.csv", pd.DataFrame(rows, columns=columns))
+    return said

@@ -1,0 +1,95 @@
+"""What chance gives: networks of permuted genes, and predictions of permuted responses."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kotowari.core.jobs import Arrays, load_arrays
+from kotowari.core.progress import Progress
+from kotowari.studies.genenet.edge_permutation import EdgePermutation, edge_permutation
+from kotowari.studies.genenet.fitting import explain_fold, make_profiler
+from kotowari.studies.genenet.guard import GENES_ROW, SPLINE_ROW
+from kotowari.studies.genenet.job import OURS, GenenetJob
+from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
+from kotowari.trust.comparators import chance_rows, point_scores
+from kotowari.trust.folds import Fold
+from kotowari.trust.permutation import permuted
+
+__all__ = ["CHANCE", "edges_against_chance", "may_permute_genes", "null_parts", "permute_genes", "permute_responses"]
+
+CHANCE = "permuted responses"
+
+
+def permute_genes(job: GenenetJob, progress: Progress) -> None:
+    """Refit all networks on genes permuted within bins of the modulator; each refit is kept."""
+    if may_permute_genes(job):
+        edges_against_chance(job, progress)
+
+
+def may_permute_genes(job: GenenetJob) -> bool:
+    """Whether the null of the edges was asked for and is one: several samples of an owner are not exchangeable."""
+    groups = job.samples.groups
+    return job.config.trust.n_edge_permutations > 0 and len(np.unique(groups)) == len(groups)
+
+
+def edges_against_chance(job: GenenetJob, progress: Progress) -> EdgePermutation:
+    """Return the change of every edge against networks of permuted genes; refits that are kept are not made again."""
+    trust = job.config.trust
+    with progress.bar("Networks of permuted genes", 1 + trust.n_edge_permutations) as advance:
+        return edge_permutation(
+            make_profiler(job.config, job.seed("networks")),
+            job.centred,
+            job.axis,
+            regulators=job.whole.regulators,
+            targets=job.whole.targets,
+            statistic="change",
+            n_permutations=trust.n_edge_permutations,
+            path_length=job.config.network.path_length,
+            random_state=job.seed("edge permutations"),
+            shards=job.shards("edge-permutations"),
+            workers=job.config.workers,
+            advance=advance,
+        )
+
+
+def permute_responses(job: GenenetJob, progress: Progress) -> None:
+    """Refit the prediction of every fold on permuted responses, and give our scores their p values."""
+    jobs = {
+        f"permutation-{b}-fold-{k}": (job.trip(k), job.effects(k), _response(job, b), fold, job.samples.groups)
+        for b in range(job.config.trust.n_permutations)
+        for k, fold in enumerate(job.first_folds)
+    }
+    job.run(progress, "Refits on permuted responses", "null", _refit, jobs)
+    nulls = [
+        point_scores(_response(job, b), job.out_of_fold(parts, job.first_folds))
+        for b, parts in enumerate(null_parts(job))
+    ]
+    if not nulls:
+        return
+    observed = point_scores(job.y, job.out_of_fold(job.fit_parts(), job.first_folds))
+    fitted = [row for row in job.folder.metrics() if row.model in {OURS, SPLINE_ROW, GENES_ROW}]
+    ours, chance = chance_rows([row for row in fitted if row.model == OURS], observed, nulls, model=CHANCE)
+    job.folder.write_metrics("fit", [*ours, *(row for row in fitted if row.model != OURS)])
+    job.folder.write_metrics("null", chance)
+    kept: Arrays = {name: np.array([null[name] for null in nulls]) for name in observed}
+    job.keep("null", kept | {f"observed {name}": np.array(value) for name, value in observed.items()})
+
+
+def null_parts(job: GenenetJob) -> list[dict[str, Arrays]]:
+    """Return, for every permuted response, what its refits gave on each fold of the first repeat."""
+    home = job.shards("null")
+    return [
+        {f"fold-{k}": load_arrays(home / f"permutation-{b}-fold-{k}.npz") for k in range(len(job.first_folds))}
+        for b in range(job.config.trust.n_permutations)
+    ]
+
+
+def _response(job: GenenetJob, number: int) -> npt.NDArray[Any]:
+    rng = np.random.default_rng(job.seed("permutation", number))
+    return permuted(job.y, units=job.samples.groups, rng=rng)
+
+
+def _refit(estimator: Any, effects: SparseNetworks, y: npt.NDArray[Any], fold: Fold, groups: Any) -> Arrays:
+    found = explain_fold(estimator, effects, y, fold, groups)
+    return {name: found[name] for name in ("scores", "importance")}

@@ -1,0 +1,211 @@
+"""What is fitted on one fold: modulator, networks, and what is predicted from them. Plain arrays come back."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kotowari.core.jobs import Arrays
+from kotowari.formats.labelled import Task
+from kotowari.studies.genenet.baselines.predictors import spline_predictor
+from kotowari.studies.genenet.config import Config
+from kotowari.studies.genenet.data import Samples
+from kotowari.studies.genenet.model.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
+from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.trip import TensorReconstructionClassifier, TensorReconstructionRegressor
+from kotowari.studies.genenet.preparation import Preparation, columns_of
+from kotowari.training.devices import one_thread
+from kotowari.trust.folds import Fold
+
+__all__ = [
+    "effects_of",
+    "explain_fold",
+    "fit_networks",
+    "make_profiler",
+    "make_trip",
+    "one_network_for_all",
+    "packed_effects",
+    "predict_fold",
+    "unpacked_effects",
+]
+
+FloatArray = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+_WIDE = 1e9  # a bandwidth at which all samples weigh the same
+
+
+def make_profiler(config: Config, seed: int, **options: Any) -> NetworkProfiler:
+    """Return an unfitted profiler as configured; ``options`` are laid over."""
+    network = config.network
+    settings: dict[str, Any] = {
+        "kernel": network.kernel,
+        "bandwidth": network.bandwidth,
+        "effective_samples": network.effective_samples,
+        "criterion": network.criterion,
+        "n_lambdas": network.n_lambdas,
+        "ridges": network.ridges,
+        "max_rounds": network.max_rounds,
+        "n_nodes": network.n_nodes,
+        "random_state": seed,
+    }
+    return NetworkProfiler(**(settings | options))
+
+
+def one_network_for_all(config: Config, seed: int) -> NetworkProfiler:
+    """Return the comparator: the same regression with all samples weighing the same everywhere, so one network."""
+    return make_profiler(config, seed, kernel="gaussian", bandwidth=_WIDE, n_nodes=2)
+
+
+def fit_networks(samples: Samples, config: Config, fold: Fold, seed: int) -> Arrays:
+    """Estimate networks on the training rows and say what they make of the rows kept aside.
+
+    Returns
+    -------
+    dict
+        Those of :func:`packed_effects` for all rows, training rows by their own networks; ``modulator`` of all rows;
+        ``n_held``; ``regulators``, ``targets``; and of shape ``(held-out row, target)``, squared and in
+        variances of the training rows, what the ``varying`` networks, one ``global`` network, a ``spline`` of the
+        modulator and the training ``mean`` are off by.
+    """
+    given = Preparation(samples, config, fold.train)
+    X = given.adjusted(samples.X, samples.covariates)
+    axis = given.axis(X, samples.modulator, samples.second)
+    train, test = X.iloc[fold.train], X.iloc[fold.test]
+    names = {"regulators": given.regulators, "targets": given.targets}
+    profiler = make_profiler(config, seed).fit(train, axis[fold.train], **names)
+    places, n_held = given.places(axis[fold.test], test)
+    held = profiler.coefficients(_labelled(places, test.index))
+    effects = effects_of([profiler.networks(), held], train, [train, test], config)
+    arrays = packed_effects(effects, np.concatenate([fold.train, fold.test]))
+    single = one_network_for_all(config, seed).fit(train, axis[fold.train], **names)
+    genes = list(given.targets)
+    course = spline_predictor().fit(columns_of(axis[fold.train]), train[genes].to_numpy())
+    truth, mean = test[genes].to_numpy(np.float64), train[genes].to_numpy(np.float64).mean(0)
+    varying = profiler.predict(test, places)
+    said = {
+        # a sample without a network is predicted by the mean
+        "varying": np.where(np.isfinite(varying), varying, mean),
+        "global": single.predict(test, places),
+        "spline": course.predict(columns_of(places)),
+        "mean": np.broadcast_to(mean, truth.shape),
+    }
+    variance = train[genes].to_numpy(np.float64).var(0)
+    arrays |= {name: (truth - values) ** 2 / variance for name, values in said.items()}
+    arrays |= {
+        "modulator": axis,
+        "n_held": np.array(n_held),
+        "targets": np.array(genes),
+        "regulators": np.array(given.regulators),
+    }
+    return arrays
+
+
+def effects_of(
+    stacks: list[NetworkStack], train: pd.DataFrame, tables: list[pd.DataFrame], config: Config
+) -> SparseNetworks:
+    """Return regulatory effects in standard deviations of the target, on the edges that vary most in training.
+
+    The expression is centred by the training mean: an edge then counts by what it carries, not by how high its
+    regulator stands.
+
+    Parameters
+    ----------
+    stacks, tables
+        Networks and expression of the same samples; those of training first.
+    train
+        Expression of the training samples.
+    config
+        ``network.path_length`` and ``prediction.max_edges``.
+    """
+    centre = train.mean()
+    effects = [
+        stack.regulatory_effect(table - centre, config.network.path_length)
+        for stack, table in zip(stacks, tables, strict=True)
+    ]
+    first = effects[0].edge_list()
+    unit = train[list(effects[0].targets)].std(ddof=0).to_numpy()
+    shape = (len(effects[0].regulators), len(effects[0].targets))
+    own = np.asarray(first.values.todense(), dtype=np.float64) / unit[first.target]
+    variance = own.var(0)
+    chosen = np.argsort(-variance, kind="stable")[: config.prediction.max_edges]
+    # rising, so that an edge of other networks can be looked up
+    chosen = chosen[np.argsort(first.regulator[chosen].astype(np.int64) * shape[1] + first.target[chosen])]
+    edges = np.stack([first.regulator[chosen], first.target[chosen]], 1).astype(np.int64)
+    places = np.ravel_multi_index(tuple(edges.T), shape)
+    parts = [own[:, chosen]]
+    for other in effects[1:]:
+        found = other.edge_list()
+        values = np.zeros((len(other.samples), len(edges)))
+        spots = np.ravel_multi_index((found.regulator, found.target), shape)
+        here = np.flatnonzero(np.isin(spots, places))
+        dense = np.asarray(found.values[:, here].todense(), dtype=np.float64) / unit[found.target[here]]
+        values[:, np.searchsorted(places, spots[here])] = dense
+        parts.append(values)
+    return SparseNetworks(np.concatenate(parts).astype(np.float32), edges, shape)
+
+
+def packed_effects(effects: SparseNetworks, rows: Indices) -> Arrays:
+    """Return effects as arrays by name, their rows put in the order of the samples."""
+    order = np.argsort(rows, kind="stable")
+    return {"effects": effects.values[order], "edges": effects.edges, "mode_shape": np.array(effects.mode_shape)}
+
+
+def unpacked_effects(arrays: Arrays) -> SparseNetworks:
+    """Return what :func:`packed_effects` packed."""
+    return SparseNetworks(arrays["effects"], arrays["edges"], tuple(int(n) for n in arrays["mode_shape"]))
+
+
+def make_trip(config: Config, task: Task, seed: int, **options: Any) -> Any:
+    """Return an unfitted estimator of the response; ``options`` are laid over what is configured."""
+    prediction = config.prediction
+    kind = TensorReconstructionClassifier if task == "classification" else TensorReconstructionRegressor
+    settings: dict[str, Any] = {
+        "core_shape": prediction.core,
+        "head": prediction.head,
+        "n_members": prediction.n_members,
+        "reconstruction_weight": prediction.reconstruction_weight,
+        "starts": prediction.starts,
+        "random_state": seed,
+    }
+    return kind(**(settings | options))
+
+
+def predict_fold(estimator: Any, effects: SparseNetworks, y: npt.NDArray[Any], fold: Fold, groups: Any) -> Arrays:
+    """Fit on the training rows; return ``scores`` of the rows kept aside: probabilities by class, or values."""
+    with one_thread():
+        estimator.fit(effects[fold.train], y[fold.train], groups=groups[fold.train])
+        return {"scores": _said(estimator, effects[fold.test])}
+
+
+def explain_fold(estimator: Any, effects: SparseNetworks, y: npt.NDArray[Any], fold: Fold, groups: Any) -> Arrays:
+    """Fit as :func:`predict_fold`, and give every edge its part of each held-out prediction.
+
+    Returns
+    -------
+    dict
+        ``scores``; ``contributions`` of shape ``(held-out row, edge)``, in units of the score, against the mean
+        training network; ``change``, ``gap`` of shape ``(held-out row,)``; ``importance`` of shape ``(edge,)``.
+    """
+    with one_thread():
+        estimator.fit(effects[fold.train], y[fold.train], groups=groups[fold.train])
+        found = estimator.edge_contributions(effects[fold.test])
+        return {
+            "scores": _said(estimator, effects[fold.test]),
+            "contributions": found.values.astype(np.float32),
+            "change": found.change,
+            "gap": found.gap,
+            "importance": found.importance(),
+        }
+
+
+def _said(estimator: Any, effects: SparseNetworks) -> FloatArray:
+    if isinstance(estimator, TensorReconstructionClassifier):
+        return estimator.predict_proba(effects)
+    return np.asarray(estimator.predict(effects), dtype=np.float64)[:, None]
+
+
+def _labelled(places: FloatArray, index: pd.Index) -> pd.Series | pd.DataFrame:
+    return pd.Series(places, index=index) if places.ndim == 1 else pd.DataFrame(places, index=index)

@@ -1,0 +1,207 @@
+"""Why, in the names of the domain: edges that change along the modulator, and edges that make the prediction."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kotowari.core.errors import InputError
+from kotowari.core.jobs import Arrays
+from kotowari.core.page import write_table
+from kotowari.core.progress import Progress
+from kotowari.datasets.packaged import load_reactome
+from kotowari.formats.parquet import write_parquet
+from kotowari.studies.genenet.chance import edges_against_chance, may_permute_genes, null_parts
+from kotowari.studies.genenet.fitting import make_profiler
+from kotowari.studies.genenet.job import GenenetJob
+from kotowari.studies.genenet.model.edge_bootstrap import bootstrap_edges
+from kotowari.studies.genenet.model.selection_frequency import SelectionFrequency, selection_frequency
+from kotowari.trust.permutation import max_t_p, pooled_p, q_values, smallest_p
+
+__all__ = ["CONTRIBUTIONS", "EDGES", "export_networks", "find_reasons", "half_samples"]
+
+FloatArray = npt.NDArray[np.float64]
+Pair = tuple[str, str]
+
+EDGES, CONTRIBUTIONS = "edges", "contributions"
+_SHOWN_SAMPLES = (0.05, 0.5, 0.95)  # shares of the samples below, by modulator
+_COURSES = 6
+_MOST_ROWS = 50_000_000
+_THRESHOLD = 0.75
+
+
+def find_reasons(job: GenenetJob, progress: Progress) -> None:
+    """Rank all edges; write ``tables/edges.csv``, ``hubs.csv``, enrichment, and the parts of the prediction."""
+    table = _edge_table(job, progress)
+    write_table(job.path / "tables" / "edges.csv", table)
+    stack = job.profiler.networks()
+    write_table(job.path / "tables" / "hubs.csv", stack.hubs())
+    sets = load_reactome()
+    for side in ("regulators", "targets"):
+        try:
+            found = stack.enrichment(sets, side)
+        except InputError:  # genes that Reactome names otherwise, or too few: the report says so
+            continue
+        found.insert(1, "description", [sets.descriptions.get(name, "") for name in found["set"]])
+        write_table(job.path / "tables" / f"pathways-{side}.csv", found)
+    if job.config.trust.n_bootstraps and len(table):
+        _courses(job, table, progress)
+    if job.predicts:
+        _contributions(job)
+
+
+def export_networks(job: GenenetJob) -> None:
+    """Write the networks of all samples for other programs into ``networks/``.
+
+    ``stack`` holds all that :class:`NetworkStack` loads; ``edges.parquet`` every edge of every sample as a table, up to
+    50 million rows; ``all.graphml`` the edges that any sample has, with mean and share; ``low``, ``middle`` and
+    ``high`` the networks of three samples along the modulator, for Cytoscape and others.
+    """
+    stack, folder = job.profiler.networks(), job.path / "networks"
+    folder.mkdir(parents=True, exist_ok=True)
+    stack.save(folder / "stack")
+    if stack.n_entries <= _MOST_ROWS:
+        write_parquet(folder / "edges.parquet", stack.to_frame(), index=False)
+    stack.to_graphml(folder / "all.graphml")
+    for name, row in zip(("low", "middle", "high"), shown_samples(job), strict=True):
+        sample = stack.samples[row]
+        stack.to_graphml(folder / f"{name}.graphml", sample)
+        stack.to_cytoscape(folder / f"{name}.cyjs", sample)
+
+
+def shown_samples(job: GenenetJob) -> list[int]:
+    """Return three samples from the low end, the middle and the high end of the modulator."""
+    order = np.argsort(job.axis.reshape(len(job.axis), -1)[:, 0], kind="stable")
+    return [int(order[round(share * (len(order) - 1))]) for share in _SHOWN_SAMPLES]
+
+
+def half_samples(job: GenenetJob, progress: Progress) -> SelectionFrequency | None:
+    """Return how often edges are among the strongest in half of the samples; refits that are kept are not repeated."""
+    trust = job.config.trust
+    if not trust.n_subsamples:
+        return None
+    with progress.bar("Networks of half samples", 2 * trust.n_subsamples) as advance:
+        return selection_frequency(
+            make_profiler(job.config, job.seed("networks")),
+            job.centred,
+            job.axis,
+            regulators=job.whole.regulators,
+            targets=job.whole.targets,
+            n_pairs=trust.n_subsamples,
+            statistic="change",
+            n_top=trust.n_top,
+            path_length=job.config.network.path_length,
+            groups=job.samples.groups,
+            random_state=job.seed("half samples"),
+            shards=job.shards("half-samples"),
+            workers=job.config.workers,
+            advance=advance,
+        )
+
+
+def _edge_table(job: GenenetJob, progress: Progress) -> pd.DataFrame:
+    """Return every edge with its change, its place in chance and how often half of the samples select it."""
+    stack = job.profiler.networks()
+    effects = stack.regulatory_effect(job.centred, job.config.network.path_length)
+    table = effects.change_along_modulator("percentile")
+    unit = job.X.std(ddof=0)
+    for column in ("low", "high", "change"):
+        table[column] = table[column] / unit[table["target"]].to_numpy()
+    keys = ["regulator", "target"]
+    listed = stack.edge_list()
+    coefficients = pd.DataFrame(
+        {
+            "regulator": np.array(stack.regulators, dtype=object)[listed.regulator],
+            "target": np.array(stack.targets, dtype=object)[listed.target],
+            "mean coefficient": np.asarray(listed.values.mean(axis=0)).ravel(),
+        }
+    )
+    table = table.merge(coefficients, on=keys, how="left")
+    table["mean coefficient"] = table["mean coefficient"].fillna(0.0)
+    if may_permute_genes(job):
+        against = edges_against_chance(job, Progress(shown=False)).to_frame()
+        table = table.merge(against[[*keys, "p", "pooled_p", "q", "n_refits"]], on=keys, how="left")
+    else:
+        table[["p", "pooled_p", "q"]] = np.nan
+    halves = half_samples(job, progress)
+    if halves is None:
+        table["frequency"] = np.nan
+    else:
+        table = table.merge(halves.to_frame()[[*keys, "frequency"]], on=keys, how="left")
+        table["frequency"] = table["frequency"].fillna(0.0)
+    return table.sort_values("change", ascending=False, kind="stable", ignore_index=True)
+
+
+def _courses(job: GenenetJob, table: pd.DataFrame, progress: Progress) -> None:
+    """Bootstrap the coefficients of the first edges along the modulator."""
+    first = list(table[["regulator", "target"]].head(_COURSES).itertuples(index=False, name=None))
+    trust = job.config.trust
+    with progress.bar("Bootstraps of the courses", trust.n_bootstraps) as advance:
+        found = bootstrap_edges(
+            make_profiler(job.config, job.seed("networks")),
+            job.X,
+            job.axis,
+            regulators=job.whole.regulators,
+            targets=sorted({target for _, target in first}),
+            edges=first,
+            n_bootstraps=trust.n_bootstraps,
+            groups=job.samples.groups,
+            random_state=job.seed("bootstraps"),
+            shards=job.shards("bootstraps"),
+            workers=job.config.workers,
+            advance=advance,
+        )
+    write_table(job.path / "tables" / "courses.csv", found.to_frame())
+
+
+def _contributions(job: GenenetJob) -> None:
+    """Join the parts that edges had in the held-out predictions of all folds, and hold them against chance."""
+    parts = [job.fit_parts()[f"fold-{k}"] for k in range(len(job.first_folds))]
+    names = [_edge_names(job, k) for k in range(len(parts))]
+    union = sorted({pair for own in names for pair in own})
+    place = {pair: number for number, pair in enumerate(union)}
+    spots = [np.array([place[pair] for pair in own], dtype=np.intp) for own in names]
+    values = np.zeros((len(job.samples.X), len(union)))
+    for fold, part, spot in zip(job.first_folds, parts, spots, strict=True):
+        values[np.ix_(fold.test, spot)] = part["contributions"]
+    importance = _mean_importance(parts, spots, len(union))
+    nulls = np.array([_mean_importance(list(null.values()), spots, len(union)) for null in null_parts(job)])
+    p, p_max, q = _against_chance(importance, nulls)
+    order = np.argsort(-importance, kind="stable")
+    kept: Arrays = {
+        "regulator": np.array([union[k][0] for k in order]),
+        "target": np.array([union[k][1] for k in order]),
+        "importance": importance[order],
+        "mean": values.mean(0)[order],
+        "p": p[order],
+        "p_max": p_max[order],
+        "q": q[order],
+        "values": values[:, order[: job.config.trust.n_top]].astype(np.float32),
+        "gap": np.concatenate([part["gap"] for part in parts]),
+    }
+    job.keep(CONTRIBUTIONS, kept)
+    columns = ("regulator", "target", "importance", "mean", "p", "p_max", "q")
+    write_table(job.path / "tables" / "contributions.csv", pd.DataFrame({name: kept[name] for name in columns}))
+
+
+def _edge_names(job: GenenetJob, number: int) -> list[Pair]:
+    arrays = job.fold_networks(number)
+    regulators, targets = arrays["regulators"], arrays["targets"]
+    return [(str(regulators[j]), str(targets[k])) for j, k in arrays["edges"]]
+
+
+def _mean_importance(parts: list[Arrays], spots: list[npt.NDArray[np.intp]], n_edges: int) -> FloatArray:
+    """Return the mean over folds of each edge's share in a fold's prediction; 0 where a fold has not the edge."""
+    total = np.zeros(n_edges)
+    for part, spot in zip(parts, spots, strict=True):
+        total[spot] += part["importance"]
+    return total / len(parts)
+
+
+def _against_chance(importance: FloatArray, nulls: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return pooled p, p by the maximum, and q; NaN where nothing was refitted or the refits are too few."""
+    nothing = np.full_like(importance, np.nan)
+    if not len(nulls):
+        return nothing, nothing, nothing
+    p = pooled_p(importance, nulls)
+    q = q_values(p, smallest=smallest_p(len(nulls), n_pooled=len(importance))).q
+    return p, max_t_p(importance, nulls), nothing if q is None else q

@@ -1,0 +1,205 @@
+"""The job of the genenet study as a list of named stages."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kotowari.core.errors import DesignError, InputError
+from kotowari.core.files import write_json
+from kotowari.core.page import write_table
+from kotowari.core.progress import Progress
+from kotowari.core.runfolder import Role
+from kotowari.core.stages import Stage
+from kotowari.studies.genenet import fitting
+from kotowari.studies.genenet.applying import apply
+from kotowari.studies.genenet.baselines.predictors import edge_comparators
+from kotowari.studies.genenet.chance import permute_genes, permute_responses
+from kotowari.studies.genenet.guard import judge_prediction
+from kotowari.studies.genenet.job import OURS, SUBSPACE, GenenetJob
+from kotowari.studies.genenet.judging import judge, verdict_arrays
+from kotowari.studies.genenet.preparation import Preparation, columns_of
+from kotowari.studies.genenet.reasons import export_networks, find_reasons
+from kotowari.studies.genenet.story import tell
+from kotowari.studies.genenet.target_scores import score_targets
+from kotowari.studies.genenet.whole import fit_whole
+from kotowari.trust.comparators import OutOfFold, cross_validate_inputs, score_table
+from kotowari.trust.folds import Fold, grouped_folds, splits_to_json
+
+__all__ = ["STAGES", "apply"]
+
+_FEWEST = 30
+
+
+def read(job: GenenetJob, progress: Progress) -> None:
+    """Check the inputs, and that every later stage can work with them, and note their fingerprints."""
+    samples, whole = job.samples, job.whole
+    _require_possible(job)
+    progress.say(
+        f"Read {len(samples.X)} samples x {samples.X.shape[1]} genes; {len(whole.regulators)} regulators, "
+        f"{len(whole.targets)} targets, modulator {job.modulator_name}."
+    )
+
+
+def split(job: GenenetJob, _progress: Progress) -> None:
+    """Write the outer folds, and see that all that is learned before the networks can be learned in each."""
+    folds = _outer_folds(job)
+    for fold in folds:
+        prepared = Preparation(job.samples, job.config, fold.train)
+        prepared.adjusted(job.samples.X, job.samples.covariates)
+    write_json(job.path / "splits.json", splits_to_json(folds))
+
+
+def networks(job: GenenetJob, progress: Progress) -> None:
+    """Estimate the networks of all samples, and those of every fold from its training rows alone."""
+    fit_whole(job, progress)
+    export_networks(job)
+    jobs = {f"fold-{k}": (job.samples, job.config, fold, job.seed("networks", k)) for k, fold in enumerate(job.folds)}
+    parts = job.run(progress, "Networks of the folds", "networks", fitting.fit_networks, jobs)
+    job.folder.write_metrics("networks", score_targets(job, parts))
+
+
+def fit(job: GenenetJob, progress: Progress) -> None:
+    """Predict the response from the regulatory effects of each fold, explain it, and fit the final model."""
+    if not job.predicts:
+        return
+    jobs = {
+        f"fold-{k}": (job.trip(k), job.effects(k), job.y, fold, job.samples.groups) for k, fold in enumerate(job.folds)
+    }
+    parts = job.run(progress, "Prediction on the folds", "fit", fitting.explain_fold, jobs)
+    said = job.out_of_fold(parts, job.folds)
+    modulators = [job.fold_networks(k)["modulator"] for k in range(len(job.folds))]
+    verdict = judge_prediction(
+        job.y,
+        modulators,
+        {OURS: said},
+        X=_raw_genes(job),
+        folds=job.folds,
+        groups=job.samples.groups,
+        target=job.response_name,
+        metric=job.main_metric if job.main_metric in {"R2", "AUC"} else None,
+        random_state=job.seed("intervals"),
+    )
+    job.folder.write_metrics("fit", job.main_first(verdict.rows))
+    job.keep("verdict", verdict_arrays(verdict, OURS))
+    _write_predictions(job, said)
+    final = job.trip("final").fit(job.whole_effects(), job.y, groups=job.samples.groups)
+    final.save(job.path / "model" / "final")
+
+
+def compare(job: GenenetJob, progress: Progress) -> None:
+    """Judge what a user would fit on the same edges, and the same model with directions that saw no response."""
+    if not job.predicts:
+        return
+    samples, folds = job.samples, job.folds
+    models = edge_comparators(job.task, random_state=job.seed("comparators"))
+    with progress.bar("Comparators on the same edges", len(models) * len(folds)) as advance:
+        said = cross_validate_inputs(
+            models,
+            [job.effects(k).values for k in range(len(folds))],
+            job.y,
+            folds,
+            groups=samples.groups,
+            shards=job.shards("compare"),
+            workers=job.config.workers,
+            advance=advance,
+        )
+    jobs = {
+        f"fold-{k}": (job.trip(k, starts=("hosvd",), max_steps=0), job.effects(k), job.y, fold, samples.groups)
+        for k, fold in enumerate(folds)
+    }
+    parts = job.run(progress, "Directions not trained", "subspace", fitting.predict_fold, jobs)
+    roles: dict[str, Role] = {**dict.fromkeys(said, "comparator"), SUBSPACE: "untrained"}
+    said = {**said, SUBSPACE: job.out_of_fold(parts, folds)}
+    rows = score_table(
+        job.y,
+        said,
+        target=job.response_name,
+        roles=roles,
+        groups=samples.groups,
+        random_state=job.seed("intervals"),
+    )
+    job.folder.write_metrics("compare", job.main_first(rows))
+
+
+def null(job: GenenetJob, progress: Progress) -> None:
+    """Refit all networks on genes permuted within bins of the modulator, and the prediction on permuted responses."""
+    permute_genes(job, progress)
+    if job.predicts:
+        permute_responses(job, progress)
+
+
+def reasons(job: GenenetJob, progress: Progress) -> None:
+    """Rank the edges by their change along the modulator and by their part in the prediction."""
+    find_reasons(job, progress)
+
+
+def trust(job: GenenetJob, progress: Progress) -> None:
+    """Test the reasons."""
+    judge(job, progress)
+
+
+def report(job: GenenetJob, _progress: Progress) -> None:
+    """Draw the pictures and write the report."""
+    tell(job)
+
+
+STAGES: tuple[Stage[GenenetJob], ...] = (
+    Stage("read", "Read", read),
+    Stage("split", "Split", split),
+    Stage("networks", "Networks", networks),
+    Stage("fit", "Fit", fit),
+    Stage("compare", "Compare", compare),
+    Stage("null", "Null", null),
+    Stage("reasons", "Reasons", reasons),
+    Stage("trust", "Trust", trust),
+    Stage("report", "Report", report),
+)
+
+
+def _require_possible(job: GenenetJob) -> None:
+    """Refuse at once what would stop a later stage after hours."""
+    whole, config = job.whole, job.config
+    shortest = min(len(whole.regulators), len(whole.targets))
+    if job.predicts and config.prediction.core > shortest:
+        raise InputError(
+            f"prediction.core: {config.prediction.core} directions of {shortest} genes. Set it to {shortest} or fewer."
+        )
+    least = config.trust.n_subsamples + config.trust.n_edge_permutations
+    if least and len(job.samples.X) < _FEWEST:
+        raise DesignError(
+            f"data.table: {len(job.samples.X)} samples cannot be halved for the stability of edges. Set "
+            "trust.n_subsamples and trust.n_edge_permutations to 0, or bring more samples."
+        )
+    _outer_folds(job)
+
+
+def _outer_folds(job: GenenetJob) -> list[Fold]:
+    options, samples = job.config.validation, job.samples
+    # without a response, folds are balanced along the modulator
+    y = job.y if job.predicts else columns_of(job.axis)[:, 0]
+    return grouped_folds(
+        y,
+        groups=samples.groups,
+        n_splits=options.n_splits,
+        n_repeats=options.n_repeats,
+        continuous=not job.predicts or job.task == "regression",
+        random_state=job.seed("folds"),
+    )
+
+
+def _write_predictions(job: GenenetJob, said: OutOfFold) -> None:
+    table = pd.DataFrame({"sample": job.samples.X.index[said.rows], "fold": said.fold, "truth": job.y[said.rows]})
+    table["prediction"] = said.prediction
+    if said.probability is not None:
+        for k, name in enumerate(job.samples.classes):
+            table[f"p({name})"] = said.probability[:, k]
+    write_table(job.path / "tables" / "predictions.csv", table)
+
+
+def _raw_genes(job: GenenetJob) -> npt.NDArray[np.float64]:
+    """Return what ridge on the raw genes may see: all genes, less the signature where that is the response."""
+    X = job.X
+    if job.samples.circular:
+        banned = {*job.samples.signature_up, *job.samples.signature_down}
+        X = X.drop(columns=[gene for gene in X.columns if gene in banned])
+    return np.asarray(X.to_numpy(), dtype=np.float64)

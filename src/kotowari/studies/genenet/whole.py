@@ -1,0 +1,45 @@
+"""The networks of all samples: here, on a cluster, or as numbered blocks that others compute."""
+
+from kotowari.core.errors import InputError
+from kotowari.core.progress import Progress
+from kotowari.studies.genenet.fitting import make_profiler
+from kotowari.studies.genenet.job import GenenetJob
+
+__all__ = ["fit_whole"]
+
+_BLOCKS = "blocks"
+
+
+def fit_whole(job: GenenetJob, progress: Progress) -> None:
+    """Estimate the networks of all samples into ``model/networks``.
+
+    Raises
+    ------
+    InputError
+        With ``network.cluster: blocks``, as long as blocks are missing; the sentence says how to compute them.
+    """
+    config, whole = job.config, job.whole
+    spread = config.network.cluster
+    where = {} if spread in {None, _BLOCKS} else {"cluster": spread}
+    profiler = make_profiler(
+        config,
+        job.seed("networks"),
+        folder=job.network_folder,
+        n_jobs=config.workers,
+        **where,
+        verbose=progress.shown,
+    )
+    genes = {"regulators": whole.regulators, "targets": whole.targets}
+    if spread != _BLOCKS:
+        profiler.fit(job.X, job.axis, **genes)
+        return
+    from kotowari.studies.genenet.cluster.numbered import missing_blocks
+
+    profiler.prepare(job.X, job.axis, **genes)
+    missing = missing_blocks(job.network_folder)
+    if missing:
+        raise InputError(
+            f"{job.network_folder}: {len(missing)} numbered blocks wait, {missing[0]} to {missing[-1]}. Compute each "
+            f"by `kotowari block {job.network_folder} NUMBER` on any machine that sees this folder, then go on by "
+            f"`kotowari resume {job.path}`."
+        )
