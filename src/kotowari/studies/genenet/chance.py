@@ -68,7 +68,8 @@ def permute_responses(job: GenenetJob, progress: Progress) -> None:
     if not nulls:
         return
     observed = point_scores(job.y, job.out_of_fold(job.fit_parts(), job.first_folds))
-    fitted = [row for row in job.folder.metrics() if row.model in {OURS, SPLINE_ROW, GENES_ROW}]
+    models = {OURS, SPLINE_ROW, GENES_ROW}
+    fitted = [row for row in job.folder.metrics() if row.target == job.response_name and row.model in models]
     ours, chance = chance_rows([row for row in fitted if row.model == OURS], observed, nulls, model=CHANCE)
     job.folder.write_metrics("fit", [*ours, *(row for row in fitted if row.model != OURS)])
     job.folder.write_metrics("null", chance)

@@ -104,12 +104,12 @@ def _edge_chance(job: GenenetJob) -> Check:
     table = pd.read_csv(job.path / "tables" / "edges.csv")
     smallest = float(table["p"].min()) if len(table) else np.nan
     n_found = int((table["p"] <= _LEVEL).sum())
-    words = {0: "No edge changes", 1: "1 edge changes"}.get(n_found, f"{n_found} edges change")
+    words = {0: "No effect varies", 1: "1 effect varies"}.get(n_found, f"{n_found} effects vary")
     return Check.at_most(
         "edges against chance",
         smallest,
         _LEVEL,
-        f"{words} along the modulator more than any edge of permuted genes does (family-wise p <= {_LEVEL}; smallest "
+        f"{words} over the samples more than any edge of permuted genes does (family-wise p <= {_LEVEL}; smallest "
         f"p = {smallest:.2g} from {job.config.trust.n_edge_permutations} refits at most).",
     )
 

@@ -107,16 +107,9 @@ def _edge_table(job: GenenetJob, progress: Progress) -> pd.DataFrame:
     for column in ("low", "high", "change"):
         table[column] = table[column] / unit[table["target"]].to_numpy()
     keys = ["regulator", "target"]
-    listed = stack.edge_list()
-    coefficients = pd.DataFrame(
-        {
-            "regulator": np.array(stack.regulators, dtype=object)[listed.regulator],
-            "target": np.array(stack.targets, dtype=object)[listed.target],
-            "mean coefficient": np.asarray(listed.values.mean(axis=0)).ravel(),
-        }
-    )
-    table = table.merge(coefficients, on=keys, how="left")
-    table["mean coefficient"] = table["mean coefficient"].fillna(0.0)
+    table = table.merge(_coefficients(job), on=keys, how="left")
+    columns = ["mean coefficient", "coefficient low", "coefficient high"]
+    table[columns] = table[columns].fillna(0.0)  # an edge over a path alone has none
     if may_permute_genes(job):
         against = edges_against_chance(job, Progress(shown=False)).to_frame()
         table = table.merge(against[[*keys, "p", "pooled_p", "q", "n_refits"]], on=keys, how="left")
@@ -129,6 +122,26 @@ def _edge_table(job: GenenetJob, progress: Progress) -> pd.DataFrame:
         table = table.merge(halves.to_frame()[[*keys, "frequency"]], on=keys, how="left")
         table["frequency"] = table["frequency"].fillna(0.0)
     return table.sort_values("change", ascending=False, kind="stable", ignore_index=True)
+
+
+def _coefficients(job: GenenetJob) -> pd.DataFrame:
+    """Return mean and range of every edge's coefficient over the samples, in sd of the target for one sd."""
+    stack, unit = job.profiler.networks(), job.X.std(ddof=0)
+    table = stack.change_along_modulator("percentile")
+    listed = stack.edge_list()
+    mean = pd.DataFrame(
+        {
+            "regulator": np.array(stack.regulators, dtype=object)[listed.regulator],
+            "target": np.array(stack.targets, dtype=object)[listed.target],
+            "mean coefficient": np.asarray(listed.values.mean(axis=0)).ravel(),
+        }
+    )
+    table = table.rename(columns={"low": "coefficient low", "high": "coefficient high"})
+    table = table.merge(mean, on=["regulator", "target"]).drop(columns=["change", "share"])
+    scale = unit[table["regulator"]].to_numpy() / unit[table["target"]].to_numpy()
+    for column in ("mean coefficient", "coefficient low", "coefficient high"):
+        table[column] = table[column] * scale
+    return table
 
 
 def _courses(job: GenenetJob, table: pd.DataFrame, progress: Progress) -> None:

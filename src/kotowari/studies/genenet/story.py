@@ -23,7 +23,8 @@ _READING = (
     "foretell the target beside all other regulators. It is a relation in these data, not a proof of regulation.",
     "The regulatory effect of an edge in a sample is the coefficient at the sample's modulator times the regulator's "
     "expression less its mean, along the edge and along paths over one gene in between; in standard deviations of the "
-    "target. Its change is the 95th less the 5th percentile over the samples.",
+    "target. Its change is the 95th less the 5th percentile over the samples, large where the coefficient changes "
+    "along the modulator, and also where the regulator itself varies much. The range of the coefficient stands beside.",
     "p of an edge compares its change with the largest change of any edge in networks of permuted genes: each gene was "
     "permuted on its own among samples of like modulator, which keeps its course along the modulator and breaks every "
     "relation of genes.",
@@ -77,8 +78,17 @@ def _edge_sentence(job: GenenetJob, chance: str) -> str:
     table = pd.read_csv(job.path / "tables" / "edges.csv")
     if table.empty:
         return "No network has an edge: in every fit the criterion chose no regulator."
-    first = ", ".join(f"{a} -> {b}" for a, b in table[["regulator", "target"]].head(_NAMED).itertuples(index=False))
-    return f"The edges that change most along {job.modulator_name} are {first}. {chance}"
+    span = table["coefficient high"] - table["coefficient low"]
+    turning = table.loc[span.sort_values(ascending=False, kind="stable").index]
+    return (
+        f"The regulatory effects that vary most over the samples are {_first(table)}. {chance} The coefficients that "
+        f"change most along {job.modulator_name} are {_first(turning)}."
+    )
+
+
+def _first(table: pd.DataFrame) -> str:
+    pairs = table[["regulator", "target"]].head(_NAMED).itertuples(index=False)
+    return ", ".join(f"{a} -> {b}" for a, b in pairs)
 
 
 def _target_sentence(job: GenenetJob) -> str:
@@ -172,7 +182,7 @@ def _tables(job: GenenetJob, n_regulators: int) -> list[Table]:
     described = {
         "edges.csv": (
             "All edges",
-            "Change of the regulatory effect along the modulator, sd of the target; share: of the samples that "
+            "Change of the regulatory effect over the samples, sd of the target; share: of the samples that "
             "have the edge; p family-wise; frequency: of half samples that select it.",
             "reason",
             25,

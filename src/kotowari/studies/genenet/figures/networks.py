@@ -215,7 +215,7 @@ def _caption(arrays: Arrays, drawing: _Drawing) -> str:
     appear, vanish = int((~there[0] & there[2]).sum()), int((there[0] & ~there[2]).sum())
     which = f"The {count(n)} edges" if n > 1 else "The edge"
     words = [
-        f"{which} whose effect changes most along {modulator_name(arrays)} (of {count(of)} kept for this page), in the "
+        f"{which} whose effect varies most over the samples (of {count(of)} kept for this page), in the "
         "networks of three samples: regulators on the left, targets on the right, in the same places throughout. Width "
         "is the size of the coefficient, a dot's area the sum of the sizes at it, each on one scale for all three; "
         f"genes with {_HUB} edges or more are in bold.",

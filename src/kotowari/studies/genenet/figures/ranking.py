@@ -1,4 +1,4 @@
-"""The edges whose effect changes most along the modulator, a row each."""
+"""The edges whose effect varies most over the samples, a row each."""
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from kotowari.report.plots.style import (
     Sketch,
     new_canvas,
 )
-from kotowari.studies.genenet.figures.arrays import column, edge_names, modulator_name
+from kotowari.studies.genenet.figures.arrays import column, edge_names
 
 __all__ = ["ranking_picture"]
 
@@ -48,8 +48,8 @@ def ranking_picture(arrays: Arrays) -> Sketch | None:
         _frequencies(panels[2], frequency)
     for axes in panels:
         axes.set_ylim(max(len(top), _FEWEST_ROWS) - 0.4, -0.6)
-    caption = _caption(arrays, len(top), p, frequency)
-    return Sketch("edge-ranking", canvas, "The edges that change most", caption, "reason")
+    caption = _caption(len(top), p, frequency)
+    return Sketch("edge-ranking", canvas, "The edges whose effect varies most", caption, "reason")
 
 
 def _bars(axes: Axes, names: list[str], change: FloatArray, marked: npt.NDArray[np.bool_]) -> None:
@@ -118,10 +118,10 @@ def _frequencies(axes: Axes, frequency: FloatArray) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def _caption(arrays: Arrays, n: int, p: FloatArray, frequency: FloatArray) -> str:
+def _caption(n: int, p: FloatArray, frequency: FloatArray) -> str:
     first = f"The {count(n)} edges" if n > 1 else "The edge"
     words = [
-        f"{first} whose regulatory effect changes most along {modulator_name(arrays)}. Middle: the coefficient at the "
+        f"{first} whose regulatory effect varies most over the samples. Middle: the coefficient at the "
         "low end (hollow), in the middle (tick) and at the high end (filled); orange rises, blue falls. A large change "
         "of effect beside a steady coefficient comes from the expression of the regulator, or over a gene in between."
     ]
