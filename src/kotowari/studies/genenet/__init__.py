@@ -7,14 +7,11 @@ Three lines do what the command line does:
 >>> genenet.apply(folder, "new_samples.csv", out="networks")  # doctest: +SKIP
 """
 
-from collections.abc import Sequence
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kotowari.core.face import StudyPackage
 
 if TYPE_CHECKING:
-    from kotowari.core.runfolder import RunFolder
-    from kotowari.core.stages import Stage
     from kotowari.studies.genenet.config import Config
     from kotowari.studies.genenet.edge_implant import EdgeImplant
     from kotowari.studies.genenet.edge_permutation import EdgePermutation, edge_permutation
@@ -110,84 +107,11 @@ __all__ = [
     "stages",
 ]
 
-
-def run(
-    config: "Config | str | Path",
-    out: str | Path | None = None,
-    *,
-    command: Sequence[str] = (),
-    until: str | None = None,
-    shown: bool = True,
-) -> "RunFolder":
-    """Run the study.
-
-    Parameters
-    ----------
-    config
-        Options, or the path of a YAML file with them.
-    out
-        New run folder; None for ``runs/genenet-<n>``.
-    command
-        The words typed, for the record.
-    until
-        Last stage to run.
-    shown
-        Whether progress is shown on stderr.
-    """
-    from kotowari.core.study import run_configured
-
-    return run_configured(_face(), config, out, command=command, until=until, shown=shown)
-
-
-def demo(out: str | Path | None = None, *, preset: str = "quick") -> "RunFolder":
-    """Run the embedded example: networks of 90 colorectal tumours of TCGA along epithelial-mesenchymal transition."""
-    return run(_loaded("Config").demo(preset), out)
-
-
-def stages() -> "Sequence[Stage[Any]]":
-    """Return the job's stages in order."""
-    found: Sequence[Stage[Any]] = _numerical("study").STAGES
-    return found
-
-
-def open_job(folder: "RunFolder") -> Any:
-    """Return the job of a run folder."""
-    return _numerical("job").open_job(folder)
-
-
-def apply(
-    folder: "RunFolder | str | Path", table: str | Path, out: str | Path, annotations: str | Path | None = None
-) -> Path:
-    """Take the networks of new samples from a run and predict its response; returns the file of the predictions."""
-    from kotowari.core.runfolder import RunFolder
-
-    run_folder = folder if isinstance(folder, RunFolder) else RunFolder(Path(folder))
-    more = None if annotations is None else Path(annotations)
-    written: Path = _numerical("applying").apply(run_folder, Path(table), Path(out), more)
-    return written
-
-
-def __getattr__(name: str) -> Any:  # lazy: `kotowari init` must not wait for torch
-    if name in _HOMES:
-        return _loaded(name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+_PACKAGE = StudyPackage(__name__, _HOMES)
+run, demo, apply = _PACKAGE.run, _PACKAGE.demo, _PACKAGE.apply
+stages, open_job = _PACKAGE.stages, _PACKAGE.open_job
+__getattr__ = _PACKAGE.load  # lazy: `kotowari init` must not wait for torch
 
 
 def __dir__() -> list[str]:
     return __all__
-
-
-def _loaded(name: str) -> Any:
-    home = _HOMES[name]
-    module = import_module(f"{__name__}.{home}") if home == "config" else _numerical(home)
-    return getattr(module, name)
-
-
-def _numerical(module: str) -> Any:
-    from kotowari.core.study import load_part
-
-    return load_part(__name__, module)
-
-
-def _face() -> Any:
-    return import_module(__name__)

@@ -80,7 +80,8 @@ def fit_networks(samples: Samples, config: Config, fold: Fold, seed: int) -> Arr
     held = profiler.coefficients(_labelled(places, test.index))
     effects = effects_of([profiler.networks(), held], train, [train, test], config)
     arrays = packed_effects(effects, np.concatenate([fold.train, fold.test]))
-    single = one_network_for_all(config, seed).fit(train, axis[fold.train], **names)
+    # all samples weigh the same, so that one of two modulators will do
+    single = one_network_for_all(config, seed).fit(train, columns_of(axis[fold.train])[:, 0], **names)
     genes = list(given.targets)
     course = spline_predictor().fit(columns_of(axis[fold.train]), train[genes].to_numpy())
     truth, mean = test[genes].to_numpy(np.float64), train[genes].to_numpy(np.float64).mean(0)
@@ -88,7 +89,7 @@ def fit_networks(samples: Samples, config: Config, fold: Fold, seed: int) -> Arr
     said = {
         # a sample without a network is predicted by the mean
         "varying": np.where(np.isfinite(varying), varying, mean),
-        "global": single.predict(test, places),
+        "global": single.predict(test, columns_of(places)[:, 0]),
         "spline": course.predict(columns_of(places)),
         "mean": np.broadcast_to(mean, truth.shape),
     }

@@ -174,7 +174,7 @@ STAGES: tuple[Stage[OmicsJob], ...] = (
 )
 
 
-def apply(folder: RunFolder, table: Path, out: Path) -> Path:
+def apply(folder: RunFolder, table: Path, out: Path, annotations: Path | None = None) -> Path:
     """Predict new samples with the final model of a finished run, and say which genes spoke for and against.
 
     Parameters
@@ -185,7 +185,11 @@ def apply(folder: RunFolder, table: Path, out: Path) -> Path:
         New samples, laid out as the table of the run; other genes are ignored, missing ones refused.
     out
         Folder for ``predictions.csv`` and ``relevance.csv`` (sample x gene, for the predicted class, in log odds).
+    annotations
+        Refused: the model reads genes alone.
     """
+    if annotations is not None:
+        raise InputError(f"{annotations}: the omics study predicts from the table alone. Leave the annotations out.")
     job = open_job(folder)
     if folder.stage_state("fit") != "done":
         raise InputError(f"{folder.path}: has no fitted model yet. Finish it by `kotowari resume {folder.path}`.")

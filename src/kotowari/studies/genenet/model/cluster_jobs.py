@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import pickle
+import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,11 +22,13 @@ __all__ = ["map_cluster"]
 SharedT = TypeVar("SharedT")
 JobT = TypeVar("JobT")
 
+_LOCAL = "local"
 _CONNECT_SECONDS = 5.0
 _START_SECONDS = 120.0
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS, _NAP_SECONDS = 2.0, 0.2
 _GRAPH_BYTES = 1_000_000
 _USER = "NetworkProfiler(cluster=...)"
+_WENT_AWAY = "cluster: the scheduler went away."
 _GOES_ON = "What was written to a folder stays, and the same call goes on there."
 
 
@@ -66,13 +69,14 @@ def map_cluster(
     """
     distributed = require_extra("distributed", extra="cluster", by=_USER)
     with _quiet(), _opened(distributed, cluster, min(n_workers, len(jobs))) as client:
-        _await_worker(client)
+        own = isinstance(cluster, str) and cluster == _LOCAL
+        _await_worker(client, own=own)
         _require_version(client)
         _tell_idle(client, len(jobs))
         version, data = _version(), _sent(client, shared)
         futures = {client.submit(_call, function, data, job, version, pure=False): n for n, job in jobs.items()}
         while futures:
-            _await_one(distributed, client, list(futures))
+            _await_one(distributed, client, list(futures), own=own)
             for future in [future for future in futures if future.status != "pending"]:
                 number = futures.pop(future)
                 if future.status == "error":
@@ -95,18 +99,42 @@ def _fetched(distributed: Any, future: Any) -> Arrays:
     try:
         arrays: Arrays = future.result()
     except distributed.client.FutureCancelledError as error:
-        raise InputError(f"cluster: the scheduler went away. {_GOES_ON}") from error
+        raise InputError(f"{_WENT_AWAY} {_GOES_ON}") from error
     return arrays
 
 
-def _await_one(distributed: Any, client: Any, futures: list[Any]) -> None:
+def _await_one(distributed: Any, client: Any, futures: list[Any], *, own: bool) -> None:
     """Wait until one is done, failed or lost."""
     while all(future.status == "pending" for future in futures):
         try:
             with client.as_current():
                 distributed.wait(futures, timeout=_LOOK_SECONDS, return_when="FIRST_COMPLETED")
-        except (TimeoutError, distributed.client.FuturesCancelledError):
-            continue
+        except distributed.client.FuturesCancelledError:
+            return
+        except TimeoutError:
+            _await_worker(client, own=own)
+
+
+def _await_worker(client: Any, *, own: bool) -> None:
+    """Wait while there is no worker: a queue may give one in an hour, but this machine's own come at once or never."""
+    begin = time.monotonic()
+    while not _n_threads(client):
+        if own and time.monotonic() - begin > _START_SECONDS:
+            raise InputError(f"cluster: no process of this machine started within {_START_SECONDS:g} s. {_GOES_ON}")
+        if not own:
+            warnings.warn(
+                f"NetworkProfiler: the scheduler {client.scheduler.address} has no worker now; waiting for one.",
+                UserWarning,
+                stacklevel=2,
+            )
+        time.sleep(_NAP_SECONDS)
+
+
+def _n_threads(client: Any) -> int:
+    try:
+        return sum(client.nthreads().values())
+    except OSError as error:
+        raise InputError(f"{_WENT_AWAY} {_GOES_ON}") from error
 
 
 def _call(function: Callable[[SharedT, JobT], Arrays], shared: SharedT, job: JobT, version: str) -> Arrays:
@@ -139,8 +167,7 @@ def _opened(distributed: Any, cluster: Any, n_workers: int) -> Iterator[Any]:
         yield cluster
         return
     with ExitStack() as stack:
-        own = isinstance(cluster, str) and cluster == "local"
-        if own:
+        if isinstance(cluster, str) and cluster == _LOCAL:
             cluster = stack.enter_context(_local(distributed, n_workers))
         elif isinstance(cluster, str):
             _require_scheduler(cluster)
@@ -149,10 +176,7 @@ def _opened(distributed: Any, cluster: Any, n_workers: int) -> Iterator[Any]:
                 "cluster must be None, 'local', the address of a scheduler, or a Client or cluster object of Dask, got "
                 f"{cluster!r}."
             )
-        client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
-        if own:
-            _await_own(client, n_workers)
-        yield client
+        yield stack.enter_context(distributed.Client(cluster, set_as_default=False))
 
 
 def _local(distributed: Any, n_workers: int) -> Any:
@@ -193,25 +217,6 @@ def _require_scheduler(address: str) -> None:
         ) from error
 
 
-def _await_own(client: Any, n_workers: int) -> None:
-    try:
-        client.wait_for_workers(n_workers, timeout=_START_SECONDS)
-    except TimeoutError as error:
-        raise InputError(f"cluster: {n_workers} processes did not start within {_START_SECONDS:g} s.") from error
-
-
-def _await_worker(client: Any) -> None:
-    """Wait for one worker, and say so: a queue may give it in an hour."""
-    if client.nthreads():
-        return
-    warnings.warn(
-        f"NetworkProfiler: the scheduler {client.scheduler.address} has no worker now; waiting for one.",
-        UserWarning,
-        stacklevel=2,
-    )
-    client.wait_for_workers(1)
-
-
 def _require_version(client: Any) -> None:
     """Ask with a function of the standard library, which everyone can load; a scheduler reads what it hands on."""
     version = _version()
@@ -237,7 +242,7 @@ def _require_version(client: Any) -> None:
 
 
 def _tell_idle(client: Any, n_jobs: int) -> None:
-    n_threads = sum(client.nthreads().values())
+    n_threads = _n_threads(client)
     if n_jobs < n_threads:
         warnings.warn(
             f"NetworkProfiler: {n_jobs} blocks keep only {n_jobs} of {n_threads} workers busy. A smaller block_size "
