@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 
+import dask
 import numpy as np
 import pandas as pd
 import psutil
@@ -46,7 +47,11 @@ def table():
 @pytest.fixture(scope="module")
 def cluster():
     """Two processes of one thread, that come back when they are killed."""
-    with LocalCluster(n_workers=2, processes=True, **QUIET) as made:
+    # on a machine with much else to do, a killed worker takes longer to come back than Dask's own 15 s
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),
+        LocalCluster(n_workers=2, processes=True, **QUIET) as made,
+    ):
         yield made
 
 
@@ -263,6 +268,16 @@ def test_a_scheduler_without_workers_is_waited_for(local, local_bytes, tmp_path)
             written = fit(local, tmp_path / "run", empty.scheduler_address, lambda _: None)
         coming.result()
     assert written == blocks_of(local_bytes)
+
+
+def test_processes_that_never_start_are_told(monkeypatch):
+    class Empty:
+        def nthreads(self):
+            return {}
+
+    monkeypatch.setattr(cluster_jobs, "_START_SECONDS", 0.1)
+    with pytest.raises(InputError, match=r"no process of this machine started within 0\.1 s"):
+        cluster_jobs._await_worker(Empty(), own=True)
 
 
 def test_more_workers_than_blocks_are_told(table, address):
