@@ -63,6 +63,8 @@ api_packages = [
         "trust",
         "report",
         "studies",
+        "studies.genenet",
+        "studies.genenet.baselines",
         "studies.omics",
         "testing",
     )

@@ -14,6 +14,8 @@ _NAMESPACE = "http://www.w3.org/1998/Math/MathML"
 _SPACE = f"{{{_NAMESPACE}}}"
 ElementTree.register_namespace("", _NAMESPACE)
 _ENTITY = re.compile(r"&(?!lt;|gt;|amp;|quot;|#)\w+;")  # names that HTML knows and XML does not
+_SHORT_FRACTION = re.compile(r"\\([tdc]?frac)(\d)(\d)")  # the converter would take both digits for the numerator
+_BIG_SLASH = re.compile(r"\\[Bb]igg?(?=\s*/)")
 _BIG = re.compile(r"\\(big|Big|bigg|Bigg)\s*(\\?[()\[\]{}|])")
 
 
@@ -36,6 +38,7 @@ def _block(translator: HTML5Translator, node: nodes.math_block) -> None:
 def _mathml(formula: str, *, as_block: bool = False) -> str:
     """Convert a formula, and put the index of an accented letter beside it: the converter puts it underneath."""
     markup = _ENTITY.sub(lambda found: unescape(found[0]), tex2mathml(_sided(formula), as_block=as_block))
+    markup = markup.replace("\u02c9", "\u00af")  # a bar as wide as a letter: the short one is hardly seen
     tree = ElementTree.fromstring(markup)  # noqa: S314  (made here)
     for part in tree.iter(f"{_SPACE}munderover"):
         letter, index, accent = part
@@ -46,6 +49,10 @@ def _mathml(formula: str, *, as_block: bool = False) -> str:
 
 
 def _sided(formula: str) -> str:
-    """Say of every large bracket whether it opens or closes, and of dots where they stand: the converter must know."""
-    formula = re.sub(r"\\dots\b", r"\\ldots", formula)
+    """Say of every large bracket whether it opens or closes, and of dots where they stand: the converter must know.
+
+    A large slash is neither, and is set in its own size.
+    """
+    formula = _BIG_SLASH.sub("", re.sub(r"\\dots\b", r"\\ldots", formula))
+    formula = _SHORT_FRACTION.sub(r"\\\1{\2}{\3}", formula)
     return _BIG.sub(lambda found: f"\\{found[1]}{'r' if found[2][-1] in ')]}' else 'l'}{found[2]}", formula)

@@ -1,4 +1,4 @@
-"""The directive ``measured-figures``: what ``benchmarks/results`` holds, laid out while building."""
+"""What `benchmarks/results` holds, laid out while building: directive `measured-figures`, role `measured`."""
 
 import json
 import re
@@ -9,19 +9,21 @@ from typing import ClassVar
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.typing import ExtensionMetadata, OptionSpec
 
 Value = float | int | bool | str | None
 Figures = Mapping[str, Value]
 
 _KEY_ROW = re.compile(r"^\|([^|]*`[^|]*)\|([^|]*)\|", re.MULTILINE)
+_RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 _CIRCUMSTANCE = re.compile(r"^(quick|threads|machine.*|date.*|version_.*|cpu_s_.*|not_measured_.*)$")
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Register the directive."""
+    """Register the directive and the role."""
     app.add_directive("measured-figures", MeasuredFigures)
+    app.add_role("measured", MeasuredFigure())
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -47,6 +49,22 @@ class MeasuredFigures(SphinxDirective):
             self.env.note_dependency(path)
         lines = [line for path in files for line in _study(path.stem, _read(path), words)]
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+
+class MeasuredFigure(SphinxRole):
+    """Put one figure into a sentence, with its interval where there is one: ``:measured:`genenet job2011_minutes```."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Return the figure as text."""
+        study, key = self.text.split()
+        path = _RESULTS / f"{study}.json"
+        self.env.note_dependency(path)
+        figures = _read(path) if path.exists() else {}
+        value, low, high = (figures.get(f"{key}{end}") for end in ("", "_low", "_high"))
+        text = _text(value, 3)
+        if value is not None and low is not None and high is not None:
+            text = f"{text} ({_text(low, 3)} to {_text(high, 3)})"
+        return [nodes.Text(text)], []
 
 
 def _read(path: Path) -> Figures:
@@ -115,9 +133,9 @@ def _plain(markdown: str) -> str:
     return re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", markdown).replace("*", r"\*")
 
 
-def _text(value: Value) -> str:
+def _text(value: Value, n_digits: int = 4) -> str:
     if value is None:
         return "not measured"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.{n_digits}g}" if isinstance(value, float) else str(value)

@@ -10,7 +10,7 @@ Needs ``pip install 'kotowari[cluster]' dask-jobqueue`` in an environment that a
 import pandas as pd
 from dask_jobqueue import PBSCluster
 
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
+from kotowari.studies.genenet import NetworkProfiler
 
 WORKERS = 32
 

@@ -11,7 +11,7 @@ Needs ``pip install 'kotowari[cluster]' dask-jobqueue`` in an environment that a
 import pandas as pd
 from dask_jobqueue import SLURMCluster
 
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
+from kotowari.studies.genenet import NetworkProfiler
 
 WORKERS = 32
 

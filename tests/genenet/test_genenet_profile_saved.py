@@ -155,7 +155,7 @@ def test_missing_blocks_are_named_with_the_command_that_makes_them(table, tmp_pa
     folder = tmp_path / "jobs"
     NetworkProfiler(folder=folder, **(QUICK | {"block_size": 1})).prepare(*table)
     fit_numbered_block(folder, 4)
-    with pytest.raises(RunFolderError, match=r"9 blocks are missing \(0, 1, 2, 3, 5, 6, 7, 8, 9\).*: kotowari block "):
+    with pytest.raises(RunFolderError, match=r"9 blocks are missing \(0, 1, 2, 3, 5, 6, 7, 8, 9\).* by `kotowari"):
         NetworkProfiler.load(folder)
 
 

@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.validation import check_is_fitted
 
 from kotowari.core.errors import DesignError, InputError, RunFolderError, ShapeError
-from kotowari.studies.genenet.edge_scores import edge_scores
+from kotowari.studies.genenet.edge_scoring import edge_scores
 from kotowari.studies.genenet.model import blocks as blocks_module
 from kotowari.studies.genenet.model import profiler as profiler_module
 from kotowari.studies.genenet.model.profiler import NetworkProfiler

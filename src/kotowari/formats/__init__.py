@@ -8,10 +8,12 @@ from kotowari.formats.graphml import read_graphml, write_graphml
 from kotowari.formats.h5ad import read_h5ad, write_h5ad
 from kotowari.formats.png import encode_png, read_png, write_png
 from kotowari.formats.rows import require_names
+from kotowari.formats.signature import GeneSignature, read_signature
 from kotowari.formats.tables import read_annotations, read_table, require_numeric_table, write_table
 
 __all__ = [
     "GeneSets",
+    "GeneSignature",
     "Graph",
     "TableBlocks",
     "encode_png",
@@ -22,6 +24,7 @@ __all__ = [
     "read_graphml",
     "read_h5ad",
     "read_png",
+    "read_signature",
     "read_table",
     "require_fits_memory",
     "require_names",

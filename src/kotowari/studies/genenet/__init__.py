@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from kotowari.core.face import StudyPackage
 
 if TYPE_CHECKING:
+    from kotowari.studies.genenet.adjustment import CovariateAdjustment
     from kotowari.studies.genenet.config import Config
     from kotowari.studies.genenet.edge_implant import EdgeImplant
-    from kotowari.studies.genenet.edge_permutation import EdgePermutation, edge_permutation
-    from kotowari.studies.genenet.edge_scores import EdgeScores, edge_scores
+    from kotowari.studies.genenet.edge_scoring import EdgeScores, edge_scores
+    from kotowari.studies.genenet.gene_permutation import EdgePermutation, edge_permutation
     from kotowari.studies.genenet.guard import PredictionVerdict, judge_prediction, permute_within_bins
     from kotowari.studies.genenet.model.contributions import EdgeContributions
     from kotowari.studies.genenet.model.edge_bootstrap import EdgeIntervals, bootstrap_edges
@@ -39,12 +40,13 @@ SUMMARY = "a gene network for every sample along a modulator; the edges that cha
 
 _HOMES = {
     "Config": "config",
+    "CovariateAdjustment": "adjustment",
     "EdgeContributions": "model.contributions",
     "EdgeImplant": "edge_implant",
     "EdgeIntervals": "model.edge_bootstrap",
     "EdgeNull": "model.trip_permutation",
-    "EdgePermutation": "edge_permutation",
-    "EdgeScores": "edge_scores",
+    "EdgePermutation": "gene_permutation",
+    "EdgeScores": "edge_scoring",
     "KnockOut": "model.knock_out",
     "ModulePhantom": "phantom_modules",
     "NetworkPhantom": "phantom",
@@ -58,8 +60,8 @@ _HOMES = {
     "TensorReconstructionCox": "model.trip",
     "TensorReconstructionRegressor": "model.trip",
     "bootstrap_edges": "model.edge_bootstrap",
-    "edge_permutation": "edge_permutation",
-    "edge_scores": "edge_scores",
+    "edge_permutation": "gene_permutation",
+    "edge_scores": "edge_scoring",
     "judge_prediction": "guard",
     "knock_out": "model.knock_out",
     "permutation_p_values": "model.trip_permutation",
@@ -72,6 +74,7 @@ __all__ = [
     "NAME",
     "SUMMARY",
     "Config",
+    "CovariateAdjustment",
     "EdgeContributions",
     "EdgeImplant",
     "EdgeIntervals",

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from kotowari.core.jobs import Arrays, load_arrays
 from kotowari.core.progress import Progress
-from kotowari.studies.genenet.edge_permutation import EdgePermutation, edge_permutation
 from kotowari.studies.genenet.fitting import explain_fold, make_profiler
+from kotowari.studies.genenet.gene_permutation import EdgePermutation, edge_permutation
 from kotowari.studies.genenet.guard import GENES_ROW, SPLINE_ROW
 from kotowari.studies.genenet.job import OURS, GenenetJob
 from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
@@ -87,8 +88,13 @@ def null_parts(job: GenenetJob) -> list[dict[str, Arrays]]:
 
 
 def _response(job: GenenetJob, number: int) -> npt.NDArray[Any]:
+    """Shuffle within test parts, which keeps small classes in training; owners of one response each move as wholes."""
+    block, groups = np.zeros(len(job.y), dtype=np.intp), job.samples.groups
+    for k, fold in enumerate(job.first_folds):
+        block[fold.test] = k
+    as_wholes = bool((pd.Series(job.y).groupby(groups).nunique() == 1).all())
     rng = np.random.default_rng(job.seed("permutation", number))
-    return permuted(job.y, units=job.samples.groups, rng=rng)
+    return permuted(job.y, blocks=block, units=groups if as_wholes else None, rng=rng)
 
 
 def _refit(estimator: Any, effects: SparseNetworks, y: npt.NDArray[Any], fold: Fold, groups: Any) -> Arrays:

@@ -76,9 +76,10 @@ class Network(Options):
     criterion: Literal["waicc", "paper", "bic", "cv"] = Field("waicc", description="what chooses the penalty")
     n_lambdas: int = Field(30, ge=2, description="penalties on a path")
     ridges: tuple[float, ...] = Field((0.01,), description="quadratic penalties tried")
-    max_rounds: int = Field(1, ge=1, description="most rounds of adaptive weights; 1 = plain elastic net, paper: 10")
+    max_rounds: int = Field(1, ge=1, description="most rounds of adaptive weights; 1 = plain elastic net")
     n_nodes: int | None = Field(None, ge=2, description="solve at so many modulator values; null = at every sample")
     path_length: Literal[1, 2] = Field(2, description="longest path of a regulatory effect")
+    block_size: int = Field(32, ge=1, description="targets in one block of work")
     cluster: str | None = Field(
         None, description="null = here; local, or the address of a Dask scheduler; blocks = numbered blocks of targets"
     )

@@ -49,6 +49,7 @@ def make_profiler(config: Config, seed: int, **options: Any) -> NetworkProfiler:
         "ridges": network.ridges,
         "max_rounds": network.max_rounds,
         "n_nodes": network.n_nodes,
+        "block_size": network.block_size,
         "random_state": seed,
     }
     return NetworkProfiler(**(settings | options))

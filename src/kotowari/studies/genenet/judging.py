@@ -88,7 +88,7 @@ def _stability(job: GenenetJob) -> list[Check]:
         bounds.worst_case,
         None,
         Verdict.NOT_APPLICABLE,
-        bounds.sentence(f"edges, selected as {halves.rule},"),
+        f"Selected: {halves.rule}. {bounds.sentence('edges')}",
     )
     return [stability_check(stability), bound]
 
@@ -211,6 +211,8 @@ def knock_out_fold(
     with one_thread():
         estimator.fit(effects[fold.train], y[fold.train], groups=groups[fold.train])
         importance = estimator.edge_contributions(effects[fold.train]).importance()
+        if len(importance) < 2:  # no other edge to compare with
+            return {"drop": np.array(np.nan), "random": np.empty(0)}
         try:
             found = knock_out(
                 estimator,
@@ -229,23 +231,26 @@ def knock_out_fold(
 def _implants(job: GenenetJob, progress: Progress) -> Check:
     """Plant graded edges into the table and see which are found."""
     trust = job.config.trust
-    n_edges = min(trust.implant_edges, len(job.whole.targets) // 2)
+    n_edges = min(trust.implant_edges, len(_plantable(job)) // 2)
     if not n_edges:
         return Check.not_applicable("detection limit", "One target is too few to plant an edge beside others.")
     plant = EdgeImplant(
         job.X, columns_of(job.axis)[:, 0], job.whole.regulators, _plantable(job), n_edges=n_edges, shape="switch"
     )
     with progress.bar("Edges planted into the table", len(trust.implant_strengths) * trust.implant_repeats) as advance:
-        shares = run_implants(
-            plant,
-            FindPlanted(job),
-            trust.implant_strengths,
-            n_repeats=trust.implant_repeats,
-            random_state=job.seed("implants"),
-            shards=job.shards("implants"),
-            workers=job.config.workers,
-            advance=advance,
-        )
+        try:
+            shares = run_implants(
+                plant,
+                FindPlanted(job),
+                trust.implant_strengths,
+                n_repeats=trust.implant_repeats,
+                random_state=job.seed("implants"),
+                shards=job.shards("implants"),
+                workers=job.config.workers,
+                advance=advance,
+            )
+        except DesignError as error:  # every regulator goes along with every target
+            return Check.not_applicable("detection limit", str(error))
     limit = detection_limit(trust.implant_strengths, shares >= _FOUND_SHARE)
     job.keep("implants", limit.arrays())
     return Check(

@@ -38,10 +38,10 @@ def find_reasons(job: GenenetJob, progress: Progress) -> None:
     sets = load_reactome()
     for side in ("regulators", "targets"):
         try:
-            found = stack.enrichment(sets, side)
+            # every gene with an edge may be every gene; the hubs are a quarter of them
+            found = stack.enrichment(sets, side, top=max(1, len(getattr(stack, side)) // 4))
         except InputError:  # genes that Reactome names otherwise, or too few: the report says so
             continue
-        found.insert(1, "description", [sets.descriptions.get(name, "") for name in found["set"]])
         write_table(job.path / "tables" / f"pathways-{side}.csv", found)
     if job.config.trust.n_bootstraps and len(table):
         _courses(job, table, progress)
@@ -113,6 +113,8 @@ def _edge_table(job: GenenetJob, progress: Progress) -> pd.DataFrame:
     if may_permute_genes(job):
         against = edges_against_chance(job, Progress(shown=False)).to_frame()
         table = table.merge(against[[*keys, "p", "pooled_p", "q", "n_refits"]], on=keys, how="left")
+        # an edge that does not change has no place among those that do: every refit reaches it
+        table = table.fillna({"p": 1.0, "pooled_p": 1.0, "n_refits": against["n_refits"].max()})
     else:
         table[["p", "pooled_p", "q"]] = np.nan
     halves = half_samples(job, progress)

@@ -16,7 +16,7 @@ __all__ = ["tell"]
 
 _LEVEL = 0.05
 _NAMED = 5
-_ENRICHMENT = "Sets that hold more of the connected genes than chance gives; the background are the genes offered."
+_ENRICHMENT = "Sets that hold more of the hubs (the quarter with most edges) than chance gives among all."
 
 _READING = (
     "A network has an edge from a regulator to a target where, among samples of like modulator, the regulator helps to "
@@ -30,8 +30,9 @@ _READING = (
     "relation of genes.",
     "Stability is the share of half samples in which an edge is among the selected ones.",
     "Coefficients at a held-out sample are a function of its modulator alone, so they can foretell nothing that the "
-    'modulator does not. The word "predicts" is used only where the score lies above the spline of the modulator and '
-    "above ridge on the raw genes, both with a paired interval above 0.",
+    'modulator does not. The word "predicts" is used only where the score lies above chance, above the spline of the '
+    "modulator, above ridge on the raw genes and above its own course along the modulator, each with an interval above "
+    "0, and where 1 % or more of the variance of the predictions lies off that course.",
     "A failed test is shown in red beside the result. It does not make the result false, it says what is not shown.",
 )
 _LIMITS = (
@@ -68,7 +69,7 @@ def _answers(job: GenenetJob) -> list[str]:
     answers = [_edge_sentence(job, checks["edges against chance"]["sentence"]), _target_sentence(job)]
     if job.predicts:
         answers.append(str(job.kept("verdict")["sentence"]))
-        answers.append(_contribution_sentence(job))
+        answers += [_comparison_sentence(job), _contribution_sentence(job)]
     if "detection limit" in checks:
         answers.append(checks["detection limit"]["sentence"])
     return answers
@@ -102,6 +103,17 @@ def _target_sentence(job: GenenetJob) -> str:
     )
 
 
+def _comparison_sentence(job: GenenetJob) -> str:
+    """Say who is best, since the guard speaks of two comparators alone."""
+    rows = [
+        row
+        for row in job.folder.metrics()
+        if row.target == job.response_name and row.metric == job.main_metric and row.role == "comparator"
+    ]
+    best = max(rows, key=lambda row: -np.inf if row.value is None else row.value)
+    return f"The best of {len(rows)} comparators is {best.model}, {best.metric} {best.value:.3f}."
+
+
 def _contribution_sentence(job: GenenetJob) -> str:
     kept = job.kept(CONTRIBUTIONS)
     first = [f"{a} -> {b}" for a, b in zip(kept["regulator"][:_NAMED], kept["target"][:_NAMED], strict=True)]
@@ -121,11 +133,11 @@ def _facts(job: GenenetJob) -> list[tuple[str, str]]:
         (
             "Kernel",
             f"{config.network.kernel}, {effective:.0f} effective samples behind the median network; penalty by "
-            f"{config.network.criterion}, at most {config.network.max_rounds} rounds of weights",
+            f"{config.network.criterion}, {_counted(config.network.max_rounds, 'round')} of weights at most",
         ),
         (
             "Folds",
-            f"{config.validation.n_splits}, repeated {config.validation.n_repeats} times; modulator, adjustment, "
+            f"{config.validation.n_splits}, {_counted(config.validation.n_repeats, 'time')}; modulator, adjustment, "
             "choice of targets, networks and prediction fitted inside",
         ),
     ]
@@ -138,6 +150,10 @@ def _facts(job: GenenetJob) -> list[tuple[str, str]]:
         counts = {name: int((samples.y == name).sum()) for name in samples.classes}
         facts.append((job.response_name, ", ".join(f"{name} {count}" for name, count in counts.items())))
     return facts
+
+
+def _counted(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
 def _modulator_words(job: GenenetJob) -> str:
@@ -201,7 +217,12 @@ def _tables(job: GenenetJob, n_regulators: int) -> list[Table]:
         ),
         "pathways-regulators.csv": ("Pathways of the regulators", _ENRICHMENT, "pathways", 12),
         "pathways-targets.csv": ("Pathways of the targets", _ENRICHMENT, "pathways", 12),
-        "courses.csv": ("Courses", "Coefficients along the modulator with bootstrap intervals.", "trust", 10),
+        "courses.csv": (
+            "Courses",
+            "Coefficients along the modulator, units of the table, with bootstrap intervals.",
+            "trust",
+            10,
+        ),
         "predictions.csv": ("Predictions on samples kept aside", "One row a sample and repeat.", "result", 10),
     }
     there = job.path / "tables"

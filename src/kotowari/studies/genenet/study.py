@@ -28,6 +28,7 @@ from kotowari.trust.folds import Fold, grouped_folds, splits_to_json
 __all__ = ["STAGES", "apply"]
 
 _FEWEST = 30
+_FEWEST_OF_CLASS = 5  # one in each part that the prediction is tuned on
 
 
 def read(job: GenenetJob, progress: Progress) -> None:
@@ -170,7 +171,20 @@ def _require_possible(job: GenenetJob) -> None:
             f"data.table: {len(job.samples.X)} samples cannot be halved for the stability of edges. Set "
             "trust.n_subsamples and trust.n_edge_permutations to 0, or bring more samples."
         )
-    _outer_folds(job)
+    for fold in _outer_folds(job):
+        if job.predicts and job.task == "classification":
+            _require_classes(job, fold)
+
+
+def _require_classes(job: GenenetJob, fold: Fold) -> None:
+    y, groups = job.y[fold.train], job.samples.groups[fold.train]
+    for name in job.samples.classes:
+        n_owners = len(np.unique(groups[y == name]))
+        if n_owners < _FEWEST_OF_CLASS:
+            raise DesignError(
+                f"{job.response_name}: the class {name!r} has {n_owners} owners in the training part of a fold, and "
+                f"the prediction needs {_FEWEST_OF_CLASS}. Leave the class out, or bring more samples of it."
+            )
 
 
 def _outer_folds(job: GenenetJob) -> list[Fold]:

@@ -1,11 +1,13 @@
 """What a user would otherwise predict with: splines of the modulator, ridge on genes, models on edges."""
 
+import warnings
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.cross_decomposition import PLSRegression
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import RidgeClassifierCV, RidgeCV
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
@@ -108,7 +110,10 @@ class _Components(BaseEstimator):
             random_state=seed,
         )
         inputs = self._unit.transform(self._pls.transform(scaled))
-        self._net.fit(inputs, targets[:, 0] if targets.shape[1] == 1 else targets)
+        with warnings.catch_warnings():
+            # the limit of steps is part of the recipe: networks that are trained to the end fit noise
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._net.fit(inputs, targets[:, 0] if targets.shape[1] == 1 else targets)
         self.n_features_in_ = edges.shape[1]
 
     def _outputs(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -130,8 +130,8 @@ def require_blocks(folder: Path) -> None:
     """Raise :class:`RunFolderError` that names the blocks still missing, and how to make them."""
     if missing := missing_blocks(folder):
         raise RunFolderError(
-            f"{folder}: {len(missing)} blocks are missing ({few(missing, 10)}). Make each of them: "
-            f"kotowari block {folder} NUMBER"
+            f"{folder}: {len(missing)} blocks are missing ({few(missing, 10)}). Make each of them "
+            f"by `kotowari block {folder} NUMBER`."
         )
 
 

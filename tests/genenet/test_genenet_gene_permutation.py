@@ -6,8 +6,8 @@ import pytest
 from scipy.stats import kstest
 
 from kotowari.core.errors import DesignError, InputError
-from kotowari.studies.genenet import edge_permutation as module
-from kotowari.studies.genenet.edge_permutation import edge_permutation
+from kotowari.studies.genenet import gene_permutation as module
+from kotowari.studies.genenet.gene_permutation import edge_permutation
 from kotowari.studies.genenet.model.edge_bootstrap import bootstrap_edges
 from kotowari.studies.genenet.model.profiler import NetworkProfiler
 from kotowari.studies.genenet.model.selection_frequency import selection_frequency
