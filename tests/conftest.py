@@ -39,3 +39,23 @@ def rng():
     import numpy as np  # tests of what is loaded, and of plain words, pay for no numpy
 
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """Type words that are refused; returns the sentence."""
+    from typed_words import typed  # most tests type nothing
+
+    def refuse(*words, after_progress=False):
+        code = typed(monkeypatch, *words)
+        told = capsys.readouterr().err
+        lines = told.splitlines()
+        assert code == 1, told
+        assert "Traceback" not in told
+        assert [line.startswith("kotowari: ") for line in lines].count(True) == 1
+        assert after_progress or len(lines) == 1, told
+        assert lines[-1].startswith("kotowari: ")
+        assert lines[-1].endswith((".", ".)"))
+        return lines[-1].removeprefix("kotowari: ")
+
+    return refuse

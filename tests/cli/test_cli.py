@@ -12,6 +12,7 @@ from kotowari.core.errors import InputError
 from kotowari.core.options import read_yaml, validated
 from kotowari.studies import STUDIES, study_named
 from kotowari.studies.omics.config import Config
+from typed_words import typed
 
 WORDS = ("demo", "studies", "init", "run", "resume", "apply", "report", "doctor")
 LOADED = """
@@ -30,8 +31,7 @@ def kotowari(monkeypatch, capsys):
     """Type words; returns the exit code, and what stood on the two streams."""
 
     def type_words(*words):
-        monkeypatch.setattr(sys, "argv", ["kotowari", *(str(word) for word in words)])
-        code = commands.main()
+        code = typed(monkeypatch, *words)
         said = capsys.readouterr()
         return code, said.out, said.err
 

@@ -4,6 +4,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from kotowari.studies.genenet import job, target_scores
+from kotowari.studies.genenet.fitting import make_trip
+from kotowari.trust import comparators
+from kotowari.trust.intervals import bootstrap_interval
+
 UP, DOWN = ["UP0", "UP1", "UP2"], ["DOWN0", "DOWN1", "DOWN2"]
 REGULATORS = [f"TF{number}" for number in range(8)]
 TARGETS = [f"T{number}" for number in range(10)]
@@ -43,6 +48,18 @@ def make_table(n_samples=40, seed=0):
     for (regulator, target), share in {STEADY: 1.0, SWITCHED: axis > 0}.items():
         table[target] += 2 * share * (table[regulator] - 8)
     return table.round(4)
+
+
+def with_one_steady_regulator(table):
+    """Return a table in which every target goes along with one regulator, alike everywhere along the signature."""
+    noise = np.random.default_rng(3).normal(0, 0.5, (len(table), len(TARGETS)))
+    return table.assign(**{gene: table["TF0"] + noise[:, number] for number, gene in enumerate(TARGETS)})
+
+
+def with_unrelated_targets(table):
+    """Return a table in which no gene tells anything of any target."""
+    noise = np.random.default_rng(5).normal(8, 1, (len(table), len(TARGETS)))
+    return table.assign(**{gene: noise[:, number] for number, gene in enumerate(TARGETS)})
 
 
 def make_annotations(table, seed=1):
@@ -101,3 +118,18 @@ def write_files(folder, files=None, **changes):
         config[section] = config.get(section, {}) | values if isinstance(values, dict) else values
     (folder / "study.yaml").write_text(yaml.safe_dump(config))
     return folder / "study.yaml"
+
+
+def quick_fits(patch):
+    """Rest intervals on few draws and predictions on few steps: both have tests of their own, and take the longest."""
+    for module in (comparators, target_scores):
+        patch.setattr(module, "bootstrap_interval", _with_few_draws)
+    patch.setattr(job, "make_trip", _with_few_steps)
+
+
+def _with_few_steps(config, task, seed, **options):
+    return make_trip(config, task, seed, **({"head_steps": 100, "max_steps": 50} | options))
+
+
+def _with_few_draws(statistic, *arrays, **options):
+    return bootstrap_interval(statistic, *arrays, **(options | {"n_draws": 30}))

@@ -426,3 +426,11 @@ def test_new_samples_that_do_not_fit_are_refused(phantom, fitted):
 def test_a_dense_result_beyond_the_limit_is_refused(fitted):
     with pytest.raises(InputError, match=r"as one dense array need .* GB, above the limit"):
         fitted.networks().to_dense(limit_gb=1e-6)
+
+
+def test_a_number_of_neighbours_is_chosen_by_prediction(rng):
+    X, m = small(rng)
+    profiler = NetworkProfiler(kernel="knn", bandwidth="cv", bandwidths=(6, 12, 60), max_rounds=1, n_lambdas=8)
+    profiler.fit(X, m, regulators=["G0", "G1"], targets=["G5"])
+    assert profiler.bandwidth_errors_.shape == (3, 1)
+    assert profiler.kernels_[0].n_neighbours < 60

@@ -1,12 +1,8 @@
-"""A small table with ten genes that tell two classes apart, as the files of a user, and the door they come in by."""
-
-import sys
+"""A small table with ten genes that tell two classes apart, as the files of a user."""
 
 import numpy as np
 import pandas as pd
 import yaml
-
-from kotowari.cli.main import main
 
 PLANTED = [f"PLANT{number}" for number in range(10)]
 SMALL = {
@@ -67,9 +63,3 @@ def write_files(folder, table, labels, sets, **changes):
         config[section] = config.get(section, {}) | values if isinstance(values, dict) else values
     (folder / "study.yaml").write_text(yaml.safe_dump(config))
     return folder / "study.yaml"
-
-
-def typed(monkeypatch, *words):
-    """Do what typing ``kotowari WORDS`` does; returns the exit code."""
-    monkeypatch.setattr(sys, "argv", ["kotowari", *(str(word) for word in words)])
-    return main()

@@ -6,31 +6,13 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
-from small_omics import make_labels, make_sets, make_table, typed, write_files
+from small_omics import make_labels, make_sets, make_table, write_files
 
 from kotowari.core.errors import InputError
 from kotowari.core.runfolder import RunFolder
 from kotowari.formats.h5ad import write_h5ad
 from kotowari.studies.omics import DeepInsightTransformer, open_job
-
-
-@pytest.fixture
-def refused(monkeypatch, capsys):
-    """Type words and return the sentence of the refusal."""
-
-    def refuse(*words, after_progress=False):
-        code = typed(monkeypatch, *words)
-        told = capsys.readouterr().err
-        lines = told.splitlines()
-        assert code == 1, told
-        assert "Traceback" not in told
-        assert [line.startswith("kotowari: ") for line in lines].count(True) == 1
-        assert after_progress or len(lines) == 1, told
-        assert lines[-1].startswith("kotowari: ")
-        assert lines[-1].endswith((".", ".)"))
-        return lines[-1].removeprefix("kotowari: ")
-
-    return refuse
+from typed_words import typed
 
 
 @pytest.fixture

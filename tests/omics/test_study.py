@@ -11,17 +11,15 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from small_omics import PLANTED, make_labels, make_sets, make_table, typed, write_files
+from small_omics import PLANTED, make_labels, make_sets, make_table, write_files
 
 from kotowari.core.files import read_json
 from kotowari.core.runfolder import RunFolder
 from kotowari.studies import omics
 from kotowari.studies.omics import study
+from typed_words import KOTOWARI, typed
 
 ROLES = {"ours", "comparator", "trivial null", "chance", "untrained"}
-KILLED = (
-    "import sys; from kotowari.cli.main import main; sys.argv = ['kotowari', *sys.argv[1:]]; raise SystemExit(main())"
-)
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +128,7 @@ def test_a_killed_run_goes_on_to_the_bytes_of_an_unbroken_one(whole, laid_out, t
     run = tmp_path / "run"
     shutil.copytree(laid_out.path, run)
     killed = subprocess.Popen(
-        [sys.executable, "-c", KILLED, "resume", run, "--until", "fit"], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", KOTOWARI, "resume", run, "--until", "fit"], stderr=subprocess.DEVNULL
     )
     shard, deadline = run / "work" / "fit" / "fold-0.npz", time.monotonic() + 120
     while not shard.exists() and killed.poll() is None and time.monotonic() < deadline:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from kotowari.core.errors import InputError, KotowariError
+from kotowari.core.notes import print_warnings_plainly
 
 _INTERRUPTED = 130
 
@@ -157,6 +158,7 @@ def doctor() -> None:
 
 def main() -> int:
     """Run one command: 0 done, 1 refused with one sentence, 2 wrong usage, 130 interrupted."""
+    print_warnings_plainly()
     try:
         code = int(app(prog_name="kotowari", standalone_mode=False) or 0)
     except typer.TyperException as error:  # wrong usage; what the parser raises can show itself, its base cannot

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotowari.core.files import write_bytes
+from kotowari.core.notes import print_warnings_plainly
 from kotowari.core.progress import Advance
 
 __all__ = ["Arrays", "load_arrays", "map_jobs", "pack_arrays"]
@@ -57,6 +58,7 @@ def map_jobs(
 
 
 def _keyed(key: str, function: Callable[..., Arrays], arguments: tuple[Any, ...]) -> tuple[str, Arrays]:
+    print_warnings_plainly(always=False)
     return key, function(*arguments)
 
 

@@ -12,7 +12,7 @@ from kotowari.core.errors import InputError
 from kotowari.core.page import write_table
 from kotowari.core.runfolder import RunFolder
 from kotowari.studies.genenet.data import NewTable, read_new_table
-from kotowari.studies.genenet.fitting import effects_of
+from kotowari.studies.genenet.fitting import contributions_of, effects_of
 from kotowari.studies.genenet.job import GenenetJob, open_job
 from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
 from kotowari.studies.genenet.model.stack import NetworkStack
@@ -87,11 +87,11 @@ def _predicted(job: GenenetJob, effects: SparseNetworks, said: pd.DataFrame, out
     if job.task == "classification":
         for name, column in zip(model.classes_, model.predict_proba(effects).T, strict=True):
             said[f"p({name})"] = column
-    found = model.edge_contributions(effects)
-    said["completeness gap"] = found.gap
+    found = contributions_of(model, effects)
+    said["completeness gap"] = found["gap"]
     stack: NetworkStack = job.profiler.networks()
     rows = []
-    for sample, values in zip(said["sample"], found.values, strict=True):
+    for sample, values in zip(said["sample"], found["contributions"], strict=True):
         for edge in np.argsort(-np.abs(values), kind="stable")[:_EDGES_SHOWN]:
             regulator, target = effects.edges[edge]
             rows.append((sample, stack.regulators[regulator], stack.targets[target], values[edge]))

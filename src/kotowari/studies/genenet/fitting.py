@@ -20,6 +20,7 @@ from kotowari.training.devices import one_thread
 from kotowari.trust.folds import Fold
 
 __all__ = [
+    "contributions_of",
     "effects_of",
     "explain_fold",
     "fit_networks",
@@ -34,6 +35,7 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
+_TWO = 2
 _WIDE = 1e9  # a bandwidth at which all samples weigh the same
 
 
@@ -188,19 +190,34 @@ def explain_fold(estimator: Any, effects: SparseNetworks, y: npt.NDArray[Any], f
     Returns
     -------
     dict
-        ``scores``; ``contributions`` of shape ``(held-out row, edge)``, in units of the score, against the mean
-        training network; ``change``, ``gap`` of shape ``(held-out row,)``; ``importance`` of shape ``(edge,)``.
+        ``scores``, and those of :func:`contributions_of` for the rows kept aside, against the mean training network.
     """
     with one_thread():
         estimator.fit(effects[fold.train], y[fold.train], groups=groups[fold.train])
-        found = estimator.edge_contributions(effects[fold.test])
-        return {
-            "scores": _said(estimator, effects[fold.test]),
-            "contributions": found.values.astype(np.float32),
-            "change": found.change,
-            "gap": found.gap,
-            "importance": found.importance(),
-        }
+        return {"scores": _said(estimator, effects[fold.test]), **contributions_of(estimator, effects[fold.test])}
+
+
+def contributions_of(estimator: Any, effects: SparseNetworks) -> Arrays:
+    """Return what each edge contributes to what is said of each sample.
+
+    Returns
+    -------
+    dict
+        ``contributions`` of shape ``(sample, edge)``, ``change`` and ``gap`` of shape ``(sample,)``: towards the value,
+        towards the second of two classes, and of more classes towards the one that is predicted. ``importance`` of
+        shape ``(edge,)``, the mean over classes.
+    """
+    classes = getattr(estimator, "classes_", ())
+    outputs = list(classes) if len(classes) > _TWO else [None]
+    found = [estimator.edge_contributions(effects, output=output) for output in outputs]
+    said = np.searchsorted(classes, estimator.predict(effects)) if len(outputs) > 1 else np.zeros(len(effects), np.intp)
+    sample = np.arange(len(effects))
+    return {
+        "contributions": np.array([one.values for one in found])[said, sample].astype(np.float32),
+        "change": np.array([one.change for one in found])[said, sample],
+        "gap": np.array([one.gap for one in found])[said, sample],
+        "importance": np.mean([one.importance() for one in found], axis=0),
+    }
 
 
 def _said(estimator: Any, effects: SparseNetworks) -> FloatArray:

@@ -13,7 +13,7 @@ from kotowari.core.jobs import Arrays
 from kotowari.core.progress import Progress
 from kotowari.studies.genenet.chance import may_permute_genes
 from kotowari.studies.genenet.edge_implant import EdgeImplant, PlantedEdges
-from kotowari.studies.genenet.fitting import make_profiler
+from kotowari.studies.genenet.fitting import contributions_of, make_profiler
 from kotowari.studies.genenet.guard import PredictionVerdict
 from kotowari.studies.genenet.job import OURS, SUBSPACE, GenenetJob
 from kotowari.studies.genenet.model.knock_out import knock_out
@@ -210,7 +210,7 @@ def knock_out_fold(
     n_top, seed = draws
     with one_thread():
         estimator.fit(effects[fold.train], y[fold.train], groups=groups[fold.train])
-        importance = estimator.edge_contributions(effects[fold.train]).importance()
+        importance = contributions_of(estimator, effects[fold.train])["importance"]
         if len(importance) < 2:  # no other edge to compare with
             return {"drop": np.array(np.nan), "random": np.empty(0)}
         try:

@@ -17,6 +17,7 @@ from kotowari.studies.genenet.chance import permute_genes, permute_responses
 from kotowari.studies.genenet.guard import judge_prediction
 from kotowari.studies.genenet.job import OURS, SUBSPACE, GenenetJob
 from kotowari.studies.genenet.judging import judge, verdict_arrays
+from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
 from kotowari.studies.genenet.preparation import Preparation, columns_of
 from kotowari.studies.genenet.reasons import export_networks, find_reasons
 from kotowari.studies.genenet.story import tell
@@ -28,6 +29,7 @@ from kotowari.trust.folds import Fold, grouped_folds, splits_to_json
 __all__ = ["STAGES", "apply"]
 
 _FEWEST = 30
+_LARGEST_SHARE = 0.9  # of the samples of a part that effective ones can be
 _FEWEST_OF_CLASS = 5  # one in each part that the prediction is tuned on
 
 
@@ -63,6 +65,9 @@ def fit(job: GenenetJob, progress: Progress) -> None:
     """Predict the response from the regulatory effects of each fold, explain it, and fit the final model."""
     if not job.predicts:
         return
+    for k, fold in enumerate(job.folds):
+        _require_edges(job, job.effects(k)[fold.train], "in the training part of a fold")
+    _require_edges(job, job.whole_effects(), "of all samples")
     jobs = {
         f"fold-{k}": (job.trip(k), job.effects(k), job.y, fold, job.samples.groups) for k, fold in enumerate(job.folds)
     }
@@ -165,6 +170,11 @@ def _require_possible(job: GenenetJob) -> None:
         raise InputError(
             f"prediction.core: {config.prediction.core} directions of {shortest} genes. Set it to {shortest} or fewer."
         )
+    if config.network.n_nodes is not None and job.axis.ndim > 1:
+        raise InputError(
+            "network.n_nodes: nodes lie along one modulator, and modulator.second names two. Drop one."
+        )
+    _require_kernel(job)
     least = config.trust.n_subsamples + config.trust.n_edge_permutations
     if least and len(job.samples.X) < _FEWEST:
         raise DesignError(
@@ -174,6 +184,27 @@ def _require_possible(job: GenenetJob) -> None:
     for fold in _outer_folds(job):
         if job.predicts and job.task == "classification":
             _require_classes(job, fold)
+
+
+def _require_kernel(job: GenenetJob) -> None:
+    """Refuse an absolute number of effective samples that a fold or half of the samples cannot reach."""
+    wanted, options = job.config.network.effective_samples, job.config.validation
+    halves = job.config.trust.n_subsamples > 0
+    smallest = len(job.samples.X) * (0.5 if halves else 1 - 1 / options.n_splits)
+    if wanted > _LARGEST_SHARE * smallest:
+        part = "half of the samples, on which stability is asked," if halves else "the training part of a fold"
+        raise InputError(
+            f"network.effective_samples: {wanted:g} are wanted, and {part} has {smallest:.0f} samples. Set it to "
+            f"{_LARGEST_SHARE * smallest:.0f} or fewer, or to a share below 1."
+        )
+
+
+def _require_edges(job: GenenetJob, effects: SparseNetworks, where: str) -> None:
+    if not np.ptp(effects.values, axis=0).any():
+        raise DesignError(
+            f"{job.response_name}: {where}, no network has an edge, so nothing can be predicted from them. Set "
+            "prediction.response to null for networks alone, or offer other regulators and targets."
+        )
 
 
 def _require_classes(job: GenenetJob, fold: Fold) -> None:

@@ -85,6 +85,10 @@ class NeighbourKernel:
         reach = np.partition(distance, self.n_neighbours - 1, axis=1)[:, self.n_neighbours - 1, None]
         return np.where(reach > 0, np.exp(-distance / np.where(reach > 0, reach, 1)), distance == 0)
 
+    def among(self, share: float) -> "NeighbourKernel":
+        """Return the kernel that is as wide on a share of the samples, 0 to 1."""
+        return NeighbourKernel(max(2, round(share * self.n_neighbours)), self.scale)
+
     def describe(self) -> str:
         """Return the number of neighbours and the scales."""
         return f"knn, k = {self.n_neighbours}, scale = {', '.join(map(repr, self.scale))}"
