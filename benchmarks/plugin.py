@@ -8,6 +8,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 import kotowari.priors.functional as kernels
+from genenet_solver import fit_all, follow_all
 from kotowari.priors.robust_pca import robust_pca as split
 from kotowari.studies.omics.model.assignment import assign_pixels as assign
 from kotowari.studies.omics.model.embedding import embed
@@ -15,6 +16,16 @@ from kotowari.studies.omics.model.images import PixelMap
 from priors_unrolled import learned_ista
 
 Array = npt.NDArray[Any]
+
+
+def genenet_fit(X: Array, Y: Array, weights: Array, l1: Array, l2: Array) -> Array:
+    """Return the elastic net of every row of weights and target, shape ``(row, target, regulator)``."""
+    return fit_all(X, Y, weights, l1, l2)
+
+
+def genenet_paths(X: Array, Y: Array, weights: Array, l1: Array, l2: Array) -> Array:
+    """Return the same for falling penalties ``(penalty, target)``, shape ``(row, target, penalty, regulator)``."""
+    return follow_all(X, Y, weights, l1, l2)
 
 
 def image_layout(X: Array) -> Array:
