@@ -8,6 +8,7 @@ import torch
 from kotowari import networks
 from kotowari.core.errors import ShapeError
 from kotowari.networks import (
+    Autoencoder3d,
     AverageHead,
     InputScaling,
     LocatedHead,
@@ -33,7 +34,7 @@ PARTS = {
     "paired head": PairedHead(6, 4, (5, 7), *PAIRS),
     "scaling": InputScaling.identity((1, 5, 7)),
 }
-FROM_IMAGE_TO_IMAGE = {UNet}  # their laws stand in test_unet.py
+FROM_IMAGE_TO_IMAGE = {Autoencoder3d, UNet}  # their laws stand in files of their own
 SHAPES = [(1, 16, 16), (1, 24, 41), (2, 33, 17), (3, 64, 64)]
 
 

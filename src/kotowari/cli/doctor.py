@@ -10,6 +10,7 @@ from importlib.util import find_spec
 __all__ = ["lines"]
 
 _EXTRAS = {
+    "brain": ("lightning_fabric", "nibabel", "nilearn", "safetensors", "scipy", "sklearn", "torch"),
     "genenet": ("h5py", "lightning_fabric", "numba", "pyarrow", "safetensors", "scipy", "sklearn", "torch"),
     "cluster": ("dask", "dask_jobqueue", "distributed"),
     "omics": (

@@ -1,28 +1,36 @@
 """File formats: bytes on one side, arrays with names and units on the other. Knows no torch."""
 
+from kotowari.formats.bids import BidsFile, index_bids, read_participants
 from kotowari.formats.blocks import TableBlocks, estimate_bytes, require_fits_memory
 from kotowari.formats.cytoscape import read_cytoscape, write_cytoscape
 from kotowari.formats.gmt import GeneSets, read_gmt, write_gmt
 from kotowari.formats.graph import Graph
 from kotowari.formats.graphml import read_graphml, write_graphml
 from kotowari.formats.h5ad import read_h5ad, write_h5ad
+from kotowari.formats.nifti import NiftiHeader, read_nifti, read_nifti_header, write_nifti
 from kotowari.formats.png import encode_png, read_png, write_png
 from kotowari.formats.rows import require_names
 from kotowari.formats.signature import GeneSignature, read_signature
 from kotowari.formats.tables import read_annotations, read_table, require_numeric_table, write_table
 
 __all__ = [
+    "BidsFile",
     "GeneSets",
     "GeneSignature",
     "Graph",
+    "NiftiHeader",
     "TableBlocks",
     "encode_png",
     "estimate_bytes",
+    "index_bids",
     "read_annotations",
     "read_cytoscape",
     "read_gmt",
     "read_graphml",
     "read_h5ad",
+    "read_nifti",
+    "read_nifti_header",
+    "read_participants",
     "read_png",
     "read_signature",
     "read_table",
@@ -33,6 +41,7 @@ __all__ = [
     "write_gmt",
     "write_graphml",
     "write_h5ad",
+    "write_nifti",
     "write_png",
     "write_table",
 ]

@@ -1,5 +1,6 @@
 """Backbones: plain modules that know nothing of the rest of the house."""
 
+from kotowari.networks.autoencoder3d import Autoencoder3d
 from kotowari.networks.heads import AverageHead, LocatedHead
 from kotowari.networks.pairs import PairedHead
 from kotowari.networks.residual import ResidualNetwork
@@ -9,6 +10,7 @@ from kotowari.networks.two_branch import TwoBranchNetwork
 from kotowari.networks.unet import UNet
 
 __all__ = [
+    "Autoencoder3d",
     "AverageHead",
     "InputScaling",
     "LocatedHead",

@@ -21,7 +21,7 @@ from kotowari.training.batches import Batches
 from kotowari.training.checkpoint import optimizer_tensors, read_checkpoint, restore_optimizer, write_checkpoint
 from kotowari.training.plan import TrainingPlan
 
-__all__ = ["FollowsProgress", "History", "Loss", "train"]
+__all__ = ["FollowsProgress", "History", "Loss", "Samples", "train"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Index = npt.NDArray[np.integer]
@@ -58,6 +58,20 @@ class FollowsProgress(Protocol):
         """Hear how far the training is: 0 in the first step, 1 in the last of all epochs."""
 
 
+class Samples(Protocol):
+    """What the loop asks of inputs and targets; a tensor is one, and so is a view of files too large for memory."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """``(sample, ...)``."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor:
+        """Return the samples of some row numbers, which the caller may change."""
+
+
 @dataclass
 class _State:
     learners: dict[str, nn.Module]
@@ -69,8 +83,8 @@ class _State:
 
 def train(
     network: nn.Module,
-    inputs: Tensor,
-    targets: Tensor,
+    inputs: Samples,
+    targets: Samples,
     *,
     train_index: Index,
     validation_index: Index,
@@ -92,7 +106,8 @@ def train(
     network
         Maps ``(batch, channel, *space)`` to ``(batch, output)``.
     inputs
-        All samples, shape ``(sample, channel, *space)``; rows outside of the two indices are never read.
+        All samples, shape ``(sample, channel, *space)``; rows outside of the two indices are never read. A tensor, or
+        :class:`Samples` that read the rows they are asked for.
     targets
         Shape ``(sample, output)``, floats.
     train_index, validation_index
@@ -191,7 +206,7 @@ def _begun(network: nn.Module, loss: Loss, plan: TrainingPlan) -> _State:
     return _State(learners, torch.optim.AdamW(groups, lr=plan.learning_rate))
 
 
-def _run_epoch(course: _Course, inputs: Tensor, targets: Tensor, index: Index, epoch: int) -> float:
+def _run_epoch(course: _Course, inputs: Samples, targets: Samples, index: Index, epoch: int) -> float:
     plan = course.plan
     generator = torch.Generator().manual_seed(derive_seed(plan.seed, "order", epoch))
     batches = course.drawn(index, generator)
@@ -214,7 +229,7 @@ def _run_epoch(course: _Course, inputs: Tensor, targets: Tensor, index: Index, e
 
 
 @torch.no_grad()
-def _mean_loss(course: _Course, inputs: Tensor, targets: Tensor, index: Index, epoch: int) -> float | None:
+def _mean_loss(course: _Course, inputs: Samples, targets: Samples, index: Index, epoch: int) -> float | None:
     if len(index) == 0:
         return None
     course.mode(training=False)

@@ -171,9 +171,7 @@ def _require_possible(job: GenenetJob) -> None:
             f"prediction.core: {config.prediction.core} directions of {shortest} genes. Set it to {shortest} or fewer."
         )
     if config.network.n_nodes is not None and job.axis.ndim > 1:
-        raise InputError(
-            "network.n_nodes: nodes lie along one modulator, and modulator.second names two. Drop one."
-        )
+        raise InputError("network.n_nodes: nodes lie along one modulator, and modulator.second names two. Drop one.")
     _require_kernel(job)
     least = config.trust.n_subsamples + config.trust.n_edge_permutations
     if least and len(job.samples.X) < _FEWEST:

@@ -1,0 +1,1 @@
+"""The parts that learn from volumes, and the store that they read."""
