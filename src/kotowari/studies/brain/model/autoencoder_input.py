@@ -137,7 +137,7 @@ class MaskedTargets:
 
     def __init__(self, inputs: WindowInputs) -> None:
         self._inputs = inputs
-        self._mask = torch.from_numpy(inputs.mask)
+        self._mask = torch.tensor(inputs.mask)  # a copy: a store's mask may not be written to
         self.shape = (len(inputs), int(inputs.mask.sum()))
 
     def __len__(self) -> int:

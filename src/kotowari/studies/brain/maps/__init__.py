@@ -1,0 +1,1 @@
+"""Where in the brain a prediction comes from: maps of a fitted pair of encoder and regression, with their controls."""
