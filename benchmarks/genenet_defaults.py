@@ -33,7 +33,8 @@ def option_scores(quick: bool) -> Figures:
     )
     found: Figures = {}
     for name, changed in _OPTIONS.items():
-        options = Config.model_validate({"network": {**config.network.model_dump(), **changed}})
+        sizes = {"n_targets": 10 if quick else config.data.n_targets}
+        options = Config.model_validate({"data": sizes, "network": {**config.network.model_dump(), **changed}})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # ends of the modulator without a network
             parts = [fit_networks(samples, options, fold, 0) for fold in folds]

@@ -434,3 +434,18 @@ def test_a_number_of_neighbours_is_chosen_by_prediction(rng):
     profiler.fit(X, m, regulators=["G0", "G1"], targets=["G5"])
     assert profiler.bandwidth_errors_.shape == (3, 1)
     assert profiler.kernels_[0].n_neighbours < 60
+
+
+def test_a_named_modulator_is_put_into_the_order_of_the_table(rng):
+    X, m = small(rng)
+    named = pd.Series(m, X.index)
+    options = {"effective_samples": 30, "n_lambdas": 8, "max_rounds": 1}
+    fitted = NetworkProfiler(**options).fit(X, named, regulators=["G0", "G1"], targets=["G5"])
+    moved = named.sample(frac=1, random_state=0)
+    shuffled = NetworkProfiler(**options).fit(X, moved, regulators=["G0", "G1"], targets=["G5"])
+    np.testing.assert_array_equal(shuffled.modulator_, fitted.modulator_)
+    inner = named.iloc[10:50]
+    said = fitted.predict(X.loc[inner.index], inner)
+    np.testing.assert_array_equal(fitted.predict(X.loc[inner.index], inner.sample(frac=1, random_state=1)), said)
+    with pytest.raises(InputError, match=r"it lacks 1 samples \(P0\)"):
+        NetworkProfiler(**options).fit(X, named.rename({"P0": "P99"}), regulators=["G0"], targets=["G5"])

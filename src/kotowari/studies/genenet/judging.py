@@ -320,7 +320,7 @@ def _prediction_evidence(job: GenenetJob, checks: Iterable[Check]) -> Evidence:
         parts={
             "name": _arrows(pd.DataFrame({"regulator": kept["regulator"], "target": kept["target"]})),
             "score": kept["importance"],
-            "p": kept["p"],
+            "p": kept["p_max"],
             "q": kept["q"],
             "group": kept["target"],
             "n_null": np.full(len(kept["importance"]), job.config.trust.n_permutations),

@@ -195,7 +195,10 @@ def _contributions(job: GenenetJob) -> None:
     }
     job.keep(CONTRIBUTIONS, kept)
     columns = ("regulator", "target", "importance", "mean", "p", "p_max", "q")
-    write_table(job.path / "tables" / "contributions.csv", pd.DataFrame({name: kept[name] for name in columns}))
+    table = pd.DataFrame({name: kept[name] for name in columns})
+    # called as in edges.csv
+    table = table.rename(columns={"p": "pooled_p", "p_max": "p"})
+    write_table(job.path / "tables" / "contributions.csv", table)
 
 
 def _edge_names(job: GenenetJob, number: int) -> list[Pair]:

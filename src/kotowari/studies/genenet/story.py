@@ -83,7 +83,7 @@ def _edge_sentence(job: GenenetJob, chance: str) -> str:
     turning = table.loc[span.sort_values(ascending=False, kind="stable").index]
     return (
         f"The regulatory effects that vary most over the samples are {_first(table)}. {chance} The coefficients that "
-        f"change most along {job.modulator_name} are {_first(turning)}."
+        f"change most along {job.modulator_name} are {_first(turning)}; no p stands behind that order."
     )
 
 
@@ -205,7 +205,7 @@ def _tables(job: GenenetJob, n_regulators: int) -> list[Table]:
         ),
         "contributions.csv": (
             "Edges in the prediction",
-            "Importance: share in the held-out predictions; p pooled over edges, p_max family-wise.",
+            "Importance: share in the held-out predictions; p family-wise; q from pooled p, so it may be smaller.",
             "reason",
             25,
         ),

@@ -41,6 +41,8 @@ def read(job: GenenetJob, progress: Progress) -> None:
         f"Read {len(samples.X)} samples x {samples.X.shape[1]} genes; {len(whole.regulators)} regulators, "
         f"{len(whole.targets)} targets, modulator {job.modulator_name}."
     )
+    for note in samples.notes:
+        progress.say(f"Note: {note}")
 
 
 def split(job: GenenetJob, _progress: Progress) -> None:

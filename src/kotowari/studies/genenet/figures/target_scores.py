@@ -76,7 +76,7 @@ def _caption(names: list[str], scores: FloatArray, below: int) -> str:
     if len(scores) > 1:
         best = int(np.median(scores, axis=1).argmax())
         words.append(
-            "Letting the network vary pays for its smaller samples."
+            f"{names[0]} has the highest median; the test beside the scores tells whether that is more than chance."
             if best == 0
             else f"{names[best]} has the higher median: on these data a network that varies costs more than it gives, "
             "so read changes of edges with doubt."

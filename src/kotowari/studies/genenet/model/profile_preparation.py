@@ -155,16 +155,19 @@ def prepare_profile(
 
 
 def within_training(
-    modulator: npt.ArrayLike, training: Floats, n_samples: int | None = None
+    modulator: npt.ArrayLike,
+    training: Floats,
+    n_samples: int | None = None,
+    samples: tuple[str, ...] | None = None,
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Return new modulators as a table, and which lie within the range of training.
+    """Return new modulators as a table, in the order of ``samples``, and which lie within the range of training.
 
     Raises
     ------
     InputError, ShapeError
         When a value is missing, all lie beyond, or there are not ``n_samples`` of them.
     """
-    axis = modulator_table(modulator, None)
+    axis = modulator_table(modulator, None, samples)
     if n_samples is not None and len(axis) != n_samples:
         raise ShapeError.mismatch("NetworkProfiler", "modulator", (n_samples,), axis.shape)
     if axis.shape[1] != training.shape[1]:

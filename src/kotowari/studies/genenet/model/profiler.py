@@ -354,7 +354,7 @@ class NetworkProfiler(BaseEstimator):
         require_same_genes(table, self._prepared.genes, by="NetworkProfiler")
         columns = gene_positions(self.regulators_, self._prepared.genes, what="regulators")
         require_finite(table, columns)
-        axis, inside = within_training(modulator, self.modulator_, len(table.values))
+        axis, inside = within_training(modulator, self.modulator_, len(table.values), table.samples)
         rows, regulators = np.flatnonzero(inside), table.values[inside][:, columns]
         answer = np.full((len(axis), len(self.targets_)), np.nan)
         for arrays in self._fit_at(axis[inside], np.arange(len(self.targets_))):

@@ -5,7 +5,9 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from kotowari.core.checks import few
 from kotowari.core.errors import DesignError, InputError, ShapeError
 
 __all__ = ["GaussianKernel", "Kernel", "NeighbourKernel", "effective_samples", "modulator_table", "root_sum"]
@@ -123,13 +125,16 @@ def modulator_table(modulator: npt.ArrayLike, n_samples: int | None, samples: np
     n_samples
         How many there must be; None: any number, and they may be all alike.
     samples
-        Names for the sentence about missing values.
+        Names of the samples. A Series or DataFrame with names of its own is put into their order; one without (numbers
+        from 0) is taken as it stands.
 
     Raises
     ------
     ShapeError, InputError, DesignError
         When the shape is another, a value is missing or infinite, or a modulator has the same value in all samples.
     """
+    if samples is not None and isinstance(modulator, pd.Series | pd.DataFrame):
+        modulator = _in_order(modulator, samples)
     values = np.array(modulator, dtype=np.float64)
     table = values[:, None] if values.ndim == 1 else values
     if table.ndim != 2 or not 1 <= table.shape[1] <= 2:
@@ -148,6 +153,16 @@ def modulator_table(modulator: npt.ArrayLike, n_samples: int | None, samples: np
             "it. Choose another modulator, or fit one network for all."
         )
     return table
+
+
+def _in_order(modulator: pd.Series | pd.DataFrame, samples: npt.ArrayLike) -> pd.Series | pd.DataFrame:
+    names, wanted = modulator.index.astype(str), [str(name) for name in np.asarray(samples)]
+    if list(names) == [str(number) for number in range(len(names))]:
+        return modulator
+    if not names.is_unique or (absent := sorted(set(wanted) - set(names))):
+        told = "a name stands twice" if not names.is_unique else f"it lacks {len(absent)} samples ({few(absent)})"
+        raise InputError(f"modulator: its index does not fit the samples of X: {told}. Give every sample one row.")
+    return modulator.set_axis(names).loc[wanted]
 
 
 def _squared_distance(modulator: Floats, at: Floats, unit: Floats) -> Floats:
