@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.utils.validation import has_fit_parameter
@@ -61,6 +62,15 @@ class OutOfFold:
     classes: Array | None = None
     probability: npt.NDArray[np.float64] | None = None
     margin: npt.NDArray[np.float64] | None = None
+
+    def to_frame(self, names: npt.ArrayLike, truth: npt.ArrayLike) -> pd.DataFrame:
+        """Return a row a prediction: ``sample``, ``fold``, ``truth``, ``prediction``, and probabilities by class."""
+        columns = {"sample": np.asarray(names)[self.rows], "fold": self.fold, "truth": np.asarray(truth)[self.rows]}
+        table = pd.DataFrame(columns | {"prediction": self.prediction})
+        if self.probability is not None and self.classes is not None:
+            for name, column in zip(self.classes, self.probability.T, strict=True):
+                table[f"p({name})"] = column
+        return table
 
 
 def cross_validate(

@@ -12,6 +12,7 @@ from scipy.stats import norm
 from sklearn.isotonic import IsotonicRegression
 
 from kotowari.core.errors import InputError, ShapeError
+from kotowari.core.evidence import Check, Verdict
 from kotowari.core.jobs import Arrays, map_jobs
 from kotowari.core.progress import Advance
 from kotowari.core.seeds import derive_seed
@@ -66,6 +67,11 @@ class DetectionLimit:
             "implant_high": np.asarray(self.high),
             "implant_limit": np.array(self.limit),
         }
+
+    def check(self, sentence: str) -> Check:
+        """Return the limit as a test, passed where it was reached."""
+        verdict = Verdict.PASS if self.reached else Verdict.FAIL
+        return Check("detection limit", self.limit if self.reached else None, None, verdict, sentence)
 
     def sentence(self, data: str, effect: str) -> str:
         """Tell the limit in words.

@@ -15,7 +15,6 @@ from kotowari.studies.genenet.data import NewTable, read_new_table
 from kotowari.studies.genenet.fitting import contributions_of, effects_of
 from kotowari.studies.genenet.job import GenenetJob, open_job
 from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
-from kotowari.studies.genenet.model.stack import NetworkStack
 from kotowari.studies.genenet.model.trip import TensorReconstructionClassifier, TensorReconstructionRegressor
 from kotowari.studies.genenet.preparation import columns_of
 
@@ -36,7 +35,7 @@ def apply(folder: RunFolder, table: Path, out: Path, annotations: Path | None = 
     table
         New samples, laid out as the table of the run; other genes are ignored, missing ones refused.
     out
-        Folder for ``networks/`` (a :class:`NetworkStack`), ``predictions.csv`` (modulator, whether it lay beyond the
+        Folder for ``networks/`` (a ``NetworkStack``), ``predictions.csv`` (modulator, whether it lay beyond the
         samples of the run, prediction) and ``contributions.csv`` (the edges that speak most, a row a sample and edge).
     annotations
         Table of the modulator and covariates of the new samples, where the run has such columns.
@@ -62,7 +61,7 @@ def apply(folder: RunFolder, table: Path, out: Path, annotations: Path | None = 
         said["modulator" if k == 0 else f"modulator {k + 1}"] = column
     said["beyond the run's samples"] = (columns_of(places) != columns_of(axis)).any(1)
     if job.predicts:
-        effects = effects_of([job.profiler.networks(), stack], job.X, [job.X, X], job.config)
+        effects = effects_of([job.networks, stack], job.X, [job.X, X], job.config)
         said = _predicted(job, effects[np.arange(len(job.X), len(effects))], said, out)
     write_table(out / "predictions.csv", said)
     return out / "predictions.csv"
@@ -89,7 +88,7 @@ def _predicted(job: GenenetJob, effects: SparseNetworks, said: pd.DataFrame, out
             said[f"p({name})"] = column
     found = contributions_of(model, effects)
     said["completeness gap"] = found["gap"]
-    stack: NetworkStack = job.profiler.networks()
+    stack = job.networks
     rows = []
     for sample, values in zip(said["sample"], found["contributions"], strict=True):
         for edge in np.argsort(-np.abs(values), kind="stable")[:_EDGES_SHOWN]:

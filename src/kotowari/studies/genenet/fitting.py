@@ -1,6 +1,6 @@
 """What is fitted on one fold: modulator, networks, and what is predicted from them. Plain arrays come back."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from kotowari.trust.folds import Fold
 
 __all__ = [
     "contributions_of",
+    "effect_changes",
     "effects_of",
     "explain_fold",
     "fit_networks",
@@ -35,7 +36,6 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
-_TWO = 2
 _WIDE = 1e9  # a bandwidth at which all samples weigh the same
 
 
@@ -151,6 +151,18 @@ def effects_of(
     return SparseNetworks(np.concatenate(parts).astype(np.float32), edges, shape)
 
 
+def effect_changes(stack: NetworkStack, X: pd.DataFrame, path_length: Literal[1, 2]) -> pd.DataFrame:
+    """Return every edge with the change of its regulatory effect over the samples, in sd of the target, largest first.
+
+    ``X`` is the table of the stack's samples; each gene counts less its mean.
+    """
+    table = stack.regulatory_effect(X - X.mean(), path_length).change_along_modulator("percentile")
+    unit = X.std(ddof=0)[table["target"]].to_numpy()
+    for column in ("low", "high", "change"):
+        table[column] = table[column] / unit
+    return table.sort_values("change", ascending=False, kind="stable", ignore_index=True)
+
+
 def packed_effects(effects: SparseNetworks, rows: Indices) -> Arrays:
     """Return effects as arrays by name, their rows put in the order of the samples."""
     order = np.argsort(rows, kind="stable")
@@ -192,9 +204,9 @@ def explain_fold(estimator: Any, effects: SparseNetworks, y: npt.NDArray[Any], f
     dict
         ``scores``, and those of :func:`contributions_of` for the rows kept aside, against the mean training network.
     """
+    said = predict_fold(estimator, effects, y, fold, groups)
     with one_thread():
-        estimator.fit(effects[fold.train], y[fold.train], groups=groups[fold.train])
-        return {"scores": _said(estimator, effects[fold.test]), **contributions_of(estimator, effects[fold.test])}
+        return said | contributions_of(estimator, effects[fold.test])
 
 
 def contributions_of(estimator: Any, effects: SparseNetworks) -> Arrays:
@@ -208,7 +220,7 @@ def contributions_of(estimator: Any, effects: SparseNetworks) -> Arrays:
         shape ``(edge,)``, the mean over classes.
     """
     classes = getattr(estimator, "classes_", ())
-    outputs = list(classes) if len(classes) > _TWO else [None]
+    outputs = list(classes) if len(classes) > 2 else [None]
     found = [estimator.edge_contributions(effects, output=output) for output in outputs]
     said = np.searchsorted(classes, estimator.predict(effects)) if len(outputs) > 1 else np.zeros(len(effects), np.intp)
     sample = np.arange(len(effects))

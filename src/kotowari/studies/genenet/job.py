@@ -20,6 +20,7 @@ from kotowari.studies.genenet.data import Samples, read_inputs, read_samples
 from kotowari.studies.genenet.fitting import effects_of, make_trip, unpacked_effects
 from kotowari.studies.genenet.model.profiler import NetworkProfiler
 from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
+from kotowari.studies.genenet.model.stack import NetworkStack
 from kotowari.studies.genenet.preparation import MODULATOR, Preparation, columns_of
 from kotowari.trust.comparators import OutOfFold
 from kotowari.trust.folds import Fold, splits_from_json
@@ -105,6 +106,11 @@ class GenenetJob(Job[Config]):
         profiler: NetworkProfiler = NetworkProfiler.load(self.network_folder)
         return profiler
 
+    @cached_property
+    def networks(self) -> NetworkStack:
+        """The same, joined from their blocks."""
+        return self.profiler.networks()
+
     @property
     def predicts(self) -> bool:
         """Whether a response was asked for."""
@@ -140,7 +146,7 @@ class GenenetJob(Job[Config]):
 
     def whole_effects(self) -> SparseNetworks:
         """Return the regulatory effects of all samples, by the networks of all samples."""
-        return effects_of([self.profiler.networks()], self.X, [self.X], self.config)
+        return effects_of([self.networks], self.X, [self.X], self.config)
 
     def main_first(self, rows: list[Metric]) -> list[Metric]:
         """Return scores with the one first that the sentences speak of."""

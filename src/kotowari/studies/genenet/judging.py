@@ -13,7 +13,7 @@ from kotowari.core.jobs import Arrays
 from kotowari.core.progress import Progress
 from kotowari.studies.genenet.chance import may_permute_genes
 from kotowari.studies.genenet.edge_implant import EdgeImplant, PlantedEdges
-from kotowari.studies.genenet.fitting import contributions_of, make_profiler
+from kotowari.studies.genenet.fitting import contributions_of, effect_changes, make_profiler
 from kotowari.studies.genenet.guard import PredictionVerdict
 from kotowari.studies.genenet.job import OURS, SUBSPACE, GenenetJob
 from kotowari.studies.genenet.model.knock_out import knock_out
@@ -253,11 +253,7 @@ def _implants(job: GenenetJob, progress: Progress) -> Check:
             return Check.not_applicable("detection limit", str(error))
     limit = detection_limit(trust.implant_strengths, shares >= _FOUND_SHARE)
     job.keep("implants", limit.arrays())
-    return Check(
-        "detection limit",
-        limit.limit if limit.reached else None,
-        None,
-        Verdict.PASS if limit.reached else Verdict.FAIL,
+    return limit.check(
         limit.sentence(
             f"these {len(job.X)} samples",
             "edges that are switched on along the modulator and move their target by {grade} sd",
@@ -284,9 +280,7 @@ class FindPlanted:
     def __call__(self, X: pd.DataFrame, truth: PlantedEdges) -> float:
         """Return the share of the planted edges that are found."""
         stack = self.profiler.fit(X, self.axis, **self.genes).networks()
-        change = stack.regulatory_effect(X - X.mean(), self.path_length).change_along_modulator("percentile")
-        change["change"] /= X.std(ddof=0)[change["target"]].to_numpy()
-        first = change.sort_values("change", ascending=False, kind="stable").head(self.n_top)
+        first = effect_changes(stack, X, self.path_length).head(self.n_top)
         found = set(zip(first["regulator"], first["target"], strict=True))
         planted = list(zip(truth.regulators, truth.targets, strict=True))
         return float(np.mean([pair in found for pair in planted]))
@@ -320,7 +314,7 @@ def _prediction_evidence(job: GenenetJob, checks: Iterable[Check]) -> Evidence:
         parts={
             "name": _arrows(pd.DataFrame({"regulator": kept["regulator"], "target": kept["target"]})),
             "score": kept["importance"],
-            "p": kept["p_max"],
+            "p": kept["p"],
             "q": kept["q"],
             "group": kept["target"],
             "n_null": np.full(len(kept["importance"]), job.config.trust.n_permutations),

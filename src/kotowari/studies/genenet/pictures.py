@@ -18,7 +18,7 @@ _EDGES_DRAWN, _TOP_CONTRIBUTIONS, _HUBS, _COURSES = 300, 20, 12, 6
 
 def pictures(job: GenenetJob) -> Arrays:
     """Collect what the figures are drawn from."""
-    stack, axis = job.profiler.networks(), columns_of(job.axis)[:, 0]
+    stack, axis = job.networks, columns_of(job.axis)[:, 0]
     found: Arrays = {
         "samples": np.array(stack.samples),
         "modulator": axis,
@@ -41,7 +41,7 @@ def pictures(job: GenenetJob) -> Arrays:
 
 def _edge_pictures(job: GenenetJob, table: pd.DataFrame) -> Arrays:
     """Return the drawn edges with their coefficients in every sample, and the courses of the first ones."""
-    stack = job.profiler.networks()
+    stack = job.networks
     regulators = {name: k for k, name in enumerate(stack.regulators)}
     targets = {name: k for k, name in enumerate(stack.targets)}
     regulator = np.array([regulators[name] for name in table["regulator"]])
@@ -67,7 +67,7 @@ def _coefficients(
     job: GenenetJob, regulator: npt.NDArray[np.intp], target: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float64]:
     """Return coefficients of named edges in all samples, in sd of the target for one sd of the regulator."""
-    stack = job.profiler.networks()
+    stack = job.networks
     listed = stack.edge_list()
     unit = job.X.std(ddof=0)
     wanted = regulator * len(stack.targets) + target
@@ -100,7 +100,7 @@ def _course_pictures(job: GenenetJob, courses: pd.DataFrame, table: pd.DataFrame
 
 def _hub_pictures(job: GenenetJob) -> Arrays:
     """Return how many edges the largest hubs have in each third of the samples along the modulator."""
-    stack = job.profiler.networks()
+    stack = job.networks
     hubs = stack.hubs()
     names = hubs[hubs["side"] == "regulators"]["gene"].head(_HUBS).tolist()
     place = [stack.regulators.index(name) for name in names]
@@ -135,7 +135,7 @@ def _prediction_pictures(job: GenenetJob) -> Arrays:
         ),
         "contribution_mean": kept["mean"][first],
         "contribution_importance": kept["importance"][first],
-        "contribution_p": kept["p_max"][first],
+        "contribution_p": kept["p"][first],
         "contribution_samples": kept["values"][:, first].astype(np.float64),
     }
     said = job.out_of_fold(job.fit_parts(), job.first_folds)

@@ -11,10 +11,11 @@ from kotowari.core.progress import Progress
 from kotowari.datasets.packaged import load_reactome
 from kotowari.formats.parquet import write_parquet
 from kotowari.studies.genenet.chance import edges_against_chance, may_permute_genes, null_parts
-from kotowari.studies.genenet.fitting import make_profiler
+from kotowari.studies.genenet.fitting import effect_changes, make_profiler
 from kotowari.studies.genenet.job import GenenetJob
 from kotowari.studies.genenet.model.edge_bootstrap import bootstrap_edges
 from kotowari.studies.genenet.model.selection_frequency import SelectionFrequency, selection_frequency
+from kotowari.studies.genenet.preparation import columns_of
 from kotowari.trust.permutation import max_t_p, pooled_p, q_values, smallest_p
 
 __all__ = ["CONTRIBUTIONS", "EDGES", "export_networks", "find_reasons", "half_samples"]
@@ -26,14 +27,13 @@ EDGES, CONTRIBUTIONS = "edges", "contributions"
 _SHOWN_SAMPLES = (0.05, 0.5, 0.95)  # shares of the samples below, by modulator
 _COURSES = 6
 _MOST_ROWS = 50_000_000
-_THRESHOLD = 0.75
 
 
 def find_reasons(job: GenenetJob, progress: Progress) -> None:
     """Rank all edges; write ``tables/edges.csv``, ``hubs.csv``, enrichment, and the parts of the prediction."""
     table = _edge_table(job, progress)
     write_table(job.path / "tables" / "edges.csv", table)
-    stack = job.profiler.networks()
+    stack = job.networks
     write_table(job.path / "tables" / "hubs.csv", stack.hubs())
     sets = load_reactome()
     for side in ("regulators", "targets"):
@@ -56,7 +56,7 @@ def export_networks(job: GenenetJob) -> None:
     50 million rows; ``all.graphml`` the edges that any sample has, with mean and share; ``low``, ``middle`` and
     ``high`` the networks of three samples along the modulator, for Cytoscape and others.
     """
-    stack, folder = job.profiler.networks(), job.path / "networks"
+    stack, folder = job.networks, job.path / "networks"
     folder.mkdir(parents=True, exist_ok=True)
     stack.save(folder / "stack")
     if stack.n_entries <= _MOST_ROWS:
@@ -70,7 +70,7 @@ def export_networks(job: GenenetJob) -> None:
 
 def shown_samples(job: GenenetJob) -> list[int]:
     """Return three samples from the low end, the middle and the high end of the modulator."""
-    order = np.argsort(job.axis.reshape(len(job.axis), -1)[:, 0], kind="stable")
+    order = np.argsort(columns_of(job.axis)[:, 0], kind="stable")
     return [int(order[round(share * (len(order) - 1))]) for share in _SHOWN_SAMPLES]
 
 
@@ -100,12 +100,7 @@ def half_samples(job: GenenetJob, progress: Progress) -> SelectionFrequency | No
 
 def _edge_table(job: GenenetJob, progress: Progress) -> pd.DataFrame:
     """Return every edge with its change, its place in chance and how often half of the samples select it."""
-    stack = job.profiler.networks()
-    effects = stack.regulatory_effect(job.centred, job.config.network.path_length)
-    table = effects.change_along_modulator("percentile")
-    unit = job.X.std(ddof=0)
-    for column in ("low", "high", "change"):
-        table[column] = table[column] / unit[table["target"]].to_numpy()
+    table = effect_changes(job.networks, job.X, job.config.network.path_length)
     keys = ["regulator", "target"]
     table = table.merge(_coefficients(job), on=keys, how="left")
     columns = ["mean coefficient", "coefficient low", "coefficient high"]
@@ -128,7 +123,7 @@ def _edge_table(job: GenenetJob, progress: Progress) -> pd.DataFrame:
 
 def _coefficients(job: GenenetJob) -> pd.DataFrame:
     """Return mean and range of every edge's coefficient over the samples, in sd of the target for one sd."""
-    stack, unit = job.profiler.networks(), job.X.std(ddof=0)
+    stack, unit = job.networks, job.X.std(ddof=0)
     table = stack.change_along_modulator("percentile")
     listed = stack.edge_list()
     mean = pd.DataFrame(
@@ -170,7 +165,7 @@ def _courses(job: GenenetJob, table: pd.DataFrame, progress: Progress) -> None:
 
 def _contributions(job: GenenetJob) -> None:
     """Join the parts that edges had in the held-out predictions of all folds, and hold them against chance."""
-    parts = [job.fit_parts()[f"fold-{k}"] for k in range(len(job.first_folds))]
+    parts = list(job.fit_parts().values())
     names = [_edge_names(job, k) for k in range(len(parts))]
     union = sorted({pair for own in names for pair in own})
     place = {pair: number for number, pair in enumerate(union)}
@@ -180,25 +175,22 @@ def _contributions(job: GenenetJob) -> None:
         values[np.ix_(fold.test, spot)] = part["contributions"]
     importance = _mean_importance(parts, spots, len(union))
     nulls = np.array([_mean_importance(list(null.values()), spots, len(union)) for null in null_parts(job)])
-    p, p_max, q = _against_chance(importance, nulls)
+    pooled, family_wise, q = _against_chance(importance, nulls)
     order = np.argsort(-importance, kind="stable")
     kept: Arrays = {
         "regulator": np.array([union[k][0] for k in order]),
         "target": np.array([union[k][1] for k in order]),
         "importance": importance[order],
         "mean": values.mean(0)[order],
-        "p": p[order],
-        "p_max": p_max[order],
+        "p": family_wise[order],
+        "pooled_p": pooled[order],
         "q": q[order],
         "values": values[:, order[: job.config.trust.n_top]].astype(np.float32),
         "gap": np.concatenate([part["gap"] for part in parts]),
     }
     job.keep(CONTRIBUTIONS, kept)
-    columns = ("regulator", "target", "importance", "mean", "p", "p_max", "q")
-    table = pd.DataFrame({name: kept[name] for name in columns})
-    # called as in edges.csv
-    table = table.rename(columns={"p": "pooled_p", "p_max": "p"})
-    write_table(job.path / "tables" / "contributions.csv", table)
+    columns = ("regulator", "target", "importance", "mean", "pooled_p", "p", "q")
+    write_table(job.path / "tables" / "contributions.csv", pd.DataFrame({name: kept[name] for name in columns}))
 
 
 def _edge_names(job: GenenetJob, number: int) -> list[Pair]:

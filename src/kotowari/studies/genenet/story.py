@@ -117,7 +117,7 @@ def _comparison_sentence(job: GenenetJob) -> str:
 def _contribution_sentence(job: GenenetJob) -> str:
     kept = job.kept(CONTRIBUTIONS)
     first = [f"{a} -> {b}" for a, b in zip(kept["regulator"][:_NAMED], kept["target"][:_NAMED], strict=True)]
-    n_significant = int((kept["p_max"] <= _LEVEL).sum())
+    n_significant = int((kept["p"] <= _LEVEL).sum())
     words = {0: "no edge has", 1: "1 edge has"}.get(n_significant, f"{n_significant} edges have")
     return f"The edges with the largest part in that are {', '.join(first)}; {words} a family-wise p <= {_LEVEL}."
 

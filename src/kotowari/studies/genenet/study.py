@@ -2,7 +2,6 @@
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from kotowari.core.errors import DesignError, InputError
 from kotowari.core.files import write_json
@@ -23,7 +22,7 @@ from kotowari.studies.genenet.reasons import export_networks, find_reasons
 from kotowari.studies.genenet.story import tell
 from kotowari.studies.genenet.target_scores import score_targets
 from kotowari.studies.genenet.whole import fit_whole
-from kotowari.trust.comparators import OutOfFold, cross_validate_inputs, score_table
+from kotowari.trust.comparators import cross_validate_inputs, score_table
 from kotowari.trust.folds import Fold, grouped_folds, splits_to_json
 
 __all__ = ["STAGES", "apply"]
@@ -89,7 +88,7 @@ def fit(job: GenenetJob, progress: Progress) -> None:
     )
     job.folder.write_metrics("fit", job.main_first(verdict.rows))
     job.keep("verdict", verdict_arrays(verdict, OURS))
-    _write_predictions(job, said)
+    write_table(job.path / "tables" / "predictions.csv", said.to_frame(job.samples.X.index.to_numpy(), job.y))
     final = job.trip("final").fit(job.whole_effects(), job.y, groups=job.samples.groups)
     final.save(job.path / "model" / "final")
 
@@ -230,15 +229,6 @@ def _outer_folds(job: GenenetJob) -> list[Fold]:
         continuous=not job.predicts or job.task == "regression",
         random_state=job.seed("folds"),
     )
-
-
-def _write_predictions(job: GenenetJob, said: OutOfFold) -> None:
-    table = pd.DataFrame({"sample": job.samples.X.index[said.rows], "fold": said.fold, "truth": job.y[said.rows]})
-    table["prediction"] = said.prediction
-    if said.probability is not None:
-        for k, name in enumerate(job.samples.classes):
-            table[f"p({name})"] = said.probability[:, k]
-    write_table(job.path / "tables" / "predictions.csv", table)
 
 
 def _raw_genes(job: GenenetJob) -> npt.NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from kotowari.core.errors import InputError
 from kotowari.core.progress import Progress
+from kotowari.studies.genenet.cluster.numbered import missing_blocks
 from kotowari.studies.genenet.fitting import make_profiler
 from kotowari.studies.genenet.job import GenenetJob
 
@@ -20,21 +21,18 @@ def fit_whole(job: GenenetJob, progress: Progress) -> None:
     """
     config, whole = job.config, job.whole
     spread = config.network.cluster
-    where = {} if spread in {None, _BLOCKS} else {"cluster": spread}
     profiler = make_profiler(
         config,
         job.seed("networks"),
         folder=job.network_folder,
         n_jobs=config.workers,
-        **where,
+        cluster=None if spread == _BLOCKS else spread,
         verbose=progress.shown,
     )
     genes = {"regulators": whole.regulators, "targets": whole.targets}
     if spread != _BLOCKS:
         profiler.fit(job.X, job.axis, **genes)
         return
-    from kotowari.studies.genenet.cluster.numbered import missing_blocks
-
     profiler.prepare(job.X, job.axis, **genes)
     missing = missing_blocks(job.network_folder)
     if missing:

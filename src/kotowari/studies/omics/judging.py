@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kotowari.core.evidence import Check, Verdict
+from kotowari.core.evidence import Check
 from kotowari.core.jobs import Arrays, load_arrays, map_jobs
 from kotowari.core.progress import Progress
 from kotowari.studies.omics import fitting
@@ -165,11 +165,7 @@ def _implants(job: OmicsJob, progress: Progress) -> Check:
         )
     limit = detection_limit(trust.implant_shifts, shares >= _FOUND_SHARE)
     job.keep("implants", limit.arrays())
-    return Check(
-        "detection limit",
-        limit.limit if limit.reached else None,
-        None,
-        Verdict.PASS if limit.reached else Verdict.FAIL,
+    return limit.check(
         limit.sentence(
             f"these {len(job.samples.X)} samples",
             f"a module of {n_genes} genes shifted by {{grade}} sd in half of them",

@@ -82,7 +82,7 @@ def fit(job: OmicsJob, progress: Progress) -> None:
     parts.pop("final")
     said = job.out_of_fold(parts, job.folds, job.samples.y)
     job.folder.write_metrics("fit", _scored(job, {OURS: said}, "ours"))
-    _write_predictions(job, said)
+    write_table(job.path / "tables" / "predictions.csv", said.to_frame(job.samples.X.index.to_numpy(), job.samples.y))
 
 
 def compare(job: OmicsJob, progress: Progress) -> None:
@@ -280,13 +280,3 @@ def _keep_differences(job: OmicsJob, said: Mapping[str, OutOfFold]) -> None:
     ]
     ends = {end: np.array([getattr(gain, end) for gain in gains]) for end in ("value", "low", "high")}
     job.keep("differences", {"names": np.array(list(said)), **ends})
-
-
-def _write_predictions(job: OmicsJob, said: OutOfFold) -> None:
-    samples = job.samples
-    table = pd.DataFrame({"sample": samples.X.index[said.rows], "fold": said.fold, "truth": samples.y[said.rows]})
-    table["prediction"] = said.prediction
-    if said.probability is not None:
-        for k, name in enumerate(samples.classes):
-            table[f"p({name})"] = said.probability[:, k]
-    write_table(job.path / "tables" / "predictions.csv", table)
