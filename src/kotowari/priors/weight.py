@@ -87,6 +87,8 @@ def told(value: Weight) -> str:
     """
     if isinstance(value, Tensor):
         return f"{value.item():g}" if value.ndim == 0 else f"a tensor of shape {tuple(value.shape)}"
+    if not isinstance(value, int | float):
+        return f"a {type(value).__name__}"
     return f"{value:g}" if isfinite(value) else str(value)
 
 

@@ -13,7 +13,6 @@ from kotowari.solvers.elastic_net_workspace import (
     SQUARES,
     Floats,
     Workspace,
-    compiled,
     inlined,
 )
 
@@ -22,7 +21,7 @@ __all__ = ["begin", "degrees_of_freedom", "follow_path", "mean_square", "solve"]
 _MOST_NEW = 32
 
 
-@compiled
+@inlined
 def begin(gram: Floats, cross: Floats, square: float, b: Floats, work: Workspace) -> None:
     """Take b as the start on a new gram, cross or l2: list its active regulators, forget the factor."""
     active = 0
@@ -35,7 +34,7 @@ def begin(gram: Floats, cross: Floats, square: float, b: Floats, work: Workspace
     _take_gradient(gram, cross, square, b, work)
 
 
-@compiled
+@inlined
 def solve(gram: Floats, cross: Floats, penalty: Any, factors: Floats, b: Floats, work: Workspace) -> float:
     """Minimise from b, in place; return the relative duality gap. After ``begin``, or after ``solve`` at another l1.
 
@@ -55,7 +54,7 @@ def solve(gram: Floats, cross: Floats, penalty: Any, factors: Floats, b: Floats,
     return gap
 
 
-@compiled
+@inlined
 def follow_path(
     gram: Floats, cross: Floats, penalties: Any, factors: Floats, coefficients: Floats, work: Workspace
 ) -> Any:
@@ -72,13 +71,13 @@ def follow_path(
     return gaps
 
 
-@compiled
+@inlined
 def mean_square(work: Workspace) -> float:
     """Return the mean squared residual of the last fit, under the weights of the moments."""
     return float(max(work.sums[RESIDUAL], 0.0))
 
 
-@compiled
+@inlined
 def degrees_of_freedom(gram: Floats, l2: float, work: Workspace) -> float:
     """Return the trace of (gram + l2)^-1 gram on the active regulators of the last fit, at the l2 of that fit."""
     active = work.counts[ACTIVE]

@@ -45,7 +45,12 @@ def compiled(function: FunctionT) -> FunctionT:
 
 
 def inlined(function: FunctionT) -> FunctionT:
-    """Compile a part of a kernel into whatever calls it: handing over a workspace would cost more than its work."""
+    """Compile a part of a kernel into whatever calls it; every part must be.
+
+    Handing over a workspace would cost more than the work. And a part on its own, whose sums may be reordered, would be
+    optimised otherwise in the run that compiles it than in those that read it from ``__pycache__``: the last digits of
+    a first run would be its own.
+    """
     kernel: FunctionT = njit(cache=True, forceinline=True, **_RULES)(function)
     return kernel
 

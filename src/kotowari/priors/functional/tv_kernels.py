@@ -27,7 +27,8 @@ _BLOCK = 1024  # entries worked on at a time; a few lines of them stay in the ne
 # no "nnan" and "ninf": a slice that is not finite has to be seen
 _FAST = {"reassoc", "contract", "arcp", "nsz"}
 _compiled = njit(cache=True, fastmath=_FAST, error_model="numpy", nogil=True)
-_part = njit(fastmath=_FAST, error_model="numpy", nogil=True)
+# inlined, since sums in free order would differ between a fresh and a stored compilation
+_part = njit(fastmath=_FAST, error_model="numpy", nogil=True, forceinline=True)
 _next_step = _part(next_step)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from kotowari.core.errors import InputError
-from kotowari.solvers.elastic_net_workspace import compiled
+from kotowari.solvers.elastic_net_workspace import inlined
 
 __all__ = ["CRITERIA", "Criterion", "criterion_value", "weighted_criterion"]
 
@@ -50,7 +50,7 @@ def weighted_criterion(criterion: Criterion, mean_square: float, df: float, n_ef
     return float(criterion_value(criterion == "bic", mean_square, df, n_effective))
 
 
-@compiled
+@inlined
 def criterion_value(bic: bool, mean_square: float, df: float, n_effective: float) -> float:
     """Compute :func:`weighted_criterion` without its checks, for kernels."""
     if n_effective <= df + 2.0:

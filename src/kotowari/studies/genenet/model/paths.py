@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotowari.solvers.elastic_net_kernel import begin, degrees_of_freedom, mean_square, solve
-from kotowari.solvers.elastic_net_workspace import Workspace, compiled
+from kotowari.solvers.elastic_net_workspace import Workspace, compiled, inlined
 from kotowari.studies.genenet.model.criterion import criterion_value
 
 __all__ = [
@@ -129,7 +129,7 @@ def search_by_criterion(
             results[target, _STATUS] = TOO_FEW_NEIGHBOURS
 
 
-@compiled
+@inlined
 def _search_paths(problem: Any, search: Search, step: int, best: Floats, found: Floats, work: Workspace) -> None:
     """Write coefficients and results of the least criterion over all lambda and gamma; infinite where there is none."""
     gram, cross, factors, n_effective = problem
@@ -201,7 +201,7 @@ def search_by_folds(
                 _adapt(factors[target], kept[fold, ridge, last], own[fold])
 
 
-@compiled
+@inlined
 def _follow_fold(
     folds: FoldMoments, which: Any, factors: Floats, search: Search, written: Any, work: Workspace
 ) -> None:
@@ -221,7 +221,7 @@ def _follow_fold(
             errors[ridge, place] += _left_error(folds, fold, target, b)
 
 
-@compiled
+@inlined
 def _left_error(folds: FoldMoments, fold: int, target: int, b: Floats) -> float:
     """Return the weighted sum of squared errors of a fold's model on the samples left out, in squared raw units."""
     n_regulators = len(b)
@@ -242,7 +242,7 @@ def _left_error(folds: FoldMoments, fold: int, target: int, b: Floats) -> float:
     return float(folds.left_squares[fold, target] - 2.0 * crossed + bent + constant)
 
 
-@compiled
+@inlined
 def _refit(problem: Any, search: Search, chosen: Any, b: Floats, found: Floats, work: Workspace) -> None:
     """Follow the chosen path on all samples down to the chosen lambda."""
     gram, cross, factors, top = problem
@@ -257,7 +257,7 @@ def _refit(problem: Any, search: Search, chosen: Any, b: Floats, found: Floats, 
     found[_MEAN_SQUARE] = mean_square(work)
 
 
-@compiled
+@inlined
 def _largest_penalty(cross: Floats, factors: Floats) -> float:
     """Return the smallest lambda that makes all coefficients 0."""
     top = 0.0
@@ -266,7 +266,7 @@ def _largest_penalty(cross: Floats, factors: Floats) -> float:
     return top
 
 
-@compiled
+@inlined
 def _adapt(factors: Floats, b: Floats, adapted: Floats) -> bool:
     """Write the factors of the next round; False when all coefficients are 0, which leaves nothing to adapt."""
     some = False
