@@ -150,8 +150,8 @@ def _is_far(centre: Any, box: Any, target: Any, opening: Any) -> bool:
     return bool(width * width < opening * (down * down + right * right))
 
 
-# error_model "numpy" leaves out the test for a division by zero, which would keep the loops below from being vectorised.
-# Inlined, since sums in free order would differ between a fresh and a stored compilation
+# error_model "numpy" leaves out the test for a division by zero, which would keep the loops below from being
+# vectorised. Inlined, since sums in free order would differ between a fresh and a stored compilation.
 @njit(cache=True, fastmath=True, error_model="numpy", forceinline=True)
 def _act(rows: Any, columns: Any, masses: Any, count: int, row: Any, column: Any) -> Any:
     total = down = right = _ZERO
