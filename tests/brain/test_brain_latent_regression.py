@@ -319,6 +319,7 @@ def test_permutations_find_the_dose_and_not_the_noise_and_resume_to_the_same_byt
     arms = {"ours": Arm(LatentRegression(), X), "noise": Arm(LatentRegression(), rng.normal(size=(60, 40)))}
     folds = {target.name: target_folds(target, n_splits=4, random_state=0) for target in targets}
     options = {"n_permutations": 59, "chunk": 20, "blocks": sites, "random_state": 0}
+    arms, subjects = dict.fromkeys(folds, arms), dict.fromkeys(folds, subjects)
     result = permutation_test(arms, targets, folds, subjects, shards=tmp_path, **options)
     table = result.table.set_index(["target", "model"])
     assert table.loc[("dose", "ours"), "p_family"] == pytest.approx(1 / 60)
@@ -336,8 +337,8 @@ def test_p_values_of_noise_are_even(rng):
         X, y = rng.normal(size=(30, 60)), rng.normal(size=30)
         target = Target.of("noise", y)
         folds = {"noise": target_folds(target, n_splits=3, random_state=draw)}
-        arms = {"ridge": Arm(LatentRegression(), X)}
-        result = permutation_test(arms, [target], folds, Subjects(), n_permutations=19, random_state=draw)
+        arms = {"noise": {"ridge": Arm(LatentRegression(), X)}}
+        result = permutation_test(arms, [target], folds, {"noise": Subjects()}, n_permutations=19, random_state=draw)
         p.append(result.table["p"][0])
     assert 0.3 < np.mean(p) < 0.7
     assert np.mean(np.array(p) <= 0.05) <= 0.15

@@ -177,9 +177,10 @@ class RunFolder:
         fresh = [{"stage": stage, **asdict(row)} for row in rows]
         write_json(self.path / "metrics.json", {"schema": SCHEMA, "rows": kept + fresh})
 
-    def metrics(self) -> list[Metric]:
-        """Return all rows in the order in which their stages wrote them."""
-        return [Metric(**{k: v for k, v in row.items() if k != "stage"}) for row in self._metric_rows()]
+    def metrics(self, stage: str | None = None) -> list[Metric]:
+        """Return all rows in the order in which their stages wrote them, or those of one stage."""
+        rows = [row for row in self._metric_rows() if stage in {None, row["stage"]}]
+        return [Metric(**{k: v for k, v in row.items() if k != "stage"}) for row in rows]
 
     def _metric_rows(self) -> list[dict[str, Any]]:
         path = self.path / "metrics.json"

@@ -1,22 +1,32 @@
-"""Brains without labels: rooms of a study of structural MRI that the command line does not know yet.
+"""Brains without labels: features of structural MRI, what they foretell, and where; each claim beside its controls.
 
-Volumes, harmonising, an autoencoder, regression on its features and phantoms are used from Python.
+Three lines do what the command line does:
+
+>>> from kotowari.studies import brain  # doctest: +SKIP
+>>> folder = brain.run(brain.Config.demo())  # doctest: +SKIP
+>>> brain.apply(folder, "new_volumes", out="predictions")  # doctest: +SKIP
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kotowari.core.face import StudyPackage
 
 if TYPE_CHECKING:
+    from kotowari.studies.brain.config import Config
     from kotowari.studies.brain.implant import BrainImplant
     from kotowari.studies.brain.model.atlas import Atlas
     from kotowari.studies.brain.model.autoencoder import ConvolutionalAutoencoder
     from kotowari.studies.brain.model.autoencoder_grid import fit_grid
     from kotowari.studies.brain.model.combat import ComBat
+    from kotowari.studies.brain.model.diagnosis_encoder import DiagnosisEncoder
     from kotowari.studies.brain.model.latent_regression import LatentRegression
     from kotowari.studies.brain.model.volume_store import VolumeStore
     from kotowari.studies.brain.participants import Cohort, read_cohort
     from kotowari.studies.brain.phantom import BrainPhantom, simulate_brains
     from kotowari.studies.brain.phantom_lock import LockReport
+
+NAME = "brain"
+SUMMARY = "label-free features of structural MRI, what they foretell, and the regions that carry it"
 
 _HOMES = {
     "Atlas": "model.atlas",
@@ -24,7 +34,9 @@ _HOMES = {
     "BrainPhantom": "phantom",
     "Cohort": "participants",
     "ComBat": "model.combat",
+    "Config": "config",
     "ConvolutionalAutoencoder": "model.autoencoder",
+    "DiagnosisEncoder": "model.diagnosis_encoder",
     "LatentRegression": "model.latent_regression",
     "LockReport": "phantom_lock",
     "VolumeStore": "model.volume_store",
@@ -33,25 +45,33 @@ _HOMES = {
     "simulate_brains": "phantom",
 }
 __all__ = [
+    "NAME",
+    "SUMMARY",
     "Atlas",
     "BrainImplant",
     "BrainPhantom",
     "Cohort",
     "ComBat",
+    "Config",
     "ConvolutionalAutoencoder",
+    "DiagnosisEncoder",
     "LatentRegression",
     "LockReport",
     "VolumeStore",
+    "apply",
+    "demo",
     "fit_grid",
+    "open_job",
     "read_cohort",
+    "run",
     "simulate_brains",
+    "stages",
 ]
 
-
-def __getattr__(name: str) -> Any:  # lazy: most of it needs torch, scikit-learn or nibabel
-    if name in _HOMES:
-        return getattr(import_module(f"kotowari.studies.brain.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'kotowari.studies.brain' has no attribute {name!r}")
+_PACKAGE = StudyPackage(__name__, _HOMES)
+run, demo, apply = _PACKAGE.run, _PACKAGE.demo, _PACKAGE.apply
+stages, open_job = _PACKAGE.stages, _PACKAGE.open_job
+__getattr__ = _PACKAGE.load  # lazy: `kotowari init` must not wait for torch
 
 
 def __dir__() -> list[str]:

@@ -53,7 +53,7 @@ class Cohort:
             When there is no such column, or a cell holds something else than a finite number; names participant and
             column.
         """
-        column = self._column(name)
+        column = self.column(name)
         numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
         wrong = ~np.isfinite(numbers) & column.notna().to_numpy()
         if wrong.any():
@@ -72,7 +72,7 @@ class Cohort:
         InputError
             When there is no such column, or a participant has no label.
         """
-        column = self._column(name)
+        column = self.column(name)
         if column.isna().any():
             nameless = [self.subjects[i] for i in np.flatnonzero(column.isna().to_numpy())]
             raise InputError(f"{self.where}: {name} is missing for {few(nameless)}. Every participant needs one.")
@@ -80,7 +80,8 @@ class Cohort:
             column = column.astype(np.int64)
         return column.astype(str).to_numpy(dtype=np.str_)
 
-    def _column(self, name: str) -> pd.Series:
+    def column(self, name: str) -> pd.Series:
+        """Return a column as it was read; refused where there is none of this name."""
         if name not in self.table.columns:
             there = few(self.table.columns, 20) or "none"
             raise InputError(f"{self.where}: has no column {name!r}. There are: {there}.")

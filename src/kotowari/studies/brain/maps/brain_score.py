@@ -10,14 +10,19 @@ from torch import Tensor, nn
 
 from kotowari.core.checks import few
 from kotowari.core.errors import CapabilityError, InputError, ShapeError
-from kotowari.studies.brain.model.autoencoder_input import WindowInputs, as_source, mask_window, row_numbers
+from kotowari.studies.brain.model.autoencoder_input import (
+    WindowInputs,
+    as_source,
+    mask_window,
+    row_numbers,
+    volumes_at_once,
+)
 from kotowari.studies.brain.model.latent_regression import LatentRegression
 
 __all__ = ["BrainScore", "Encoder", "VolumeBlock"]
 
 Rows = npt.NDArray[np.intp]
 FloatArray = npt.NDArray[np.float64]
-_LARGEST_BATCH, _VOXELS_AT_ONCE = 8, 400_000
 
 
 class Encoder(Protocol):
@@ -172,7 +177,7 @@ class BrainScore(nn.Module):
     def batch(self, batch_size: int | None) -> int:
         """Return how many volumes are seen at once: as asked for, or by None 8 small ones to 1 large one."""
         if batch_size is None:
-            return int(np.clip(_VOXELS_AT_ONCE // self.reference.numel(), 1, _LARGEST_BATCH))
+            return volumes_at_once(self.reference.numel())
         if batch_size < 1:
             raise InputError(f"BrainScore: batch_size must be 1 or more, got {batch_size}.")
         return batch_size

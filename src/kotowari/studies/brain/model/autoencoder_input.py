@@ -19,11 +19,15 @@ __all__ = [
     "WindowInputs",
     "as_source",
     "brain_sizes",
+    "held_out",
     "mask_window",
+    "row_numbers",
+    "volumes_at_once",
 ]
 
 BoolArray = npt.NDArray[np.bool_]
 Volumes = npt.NDArray[np.float32]
+_MOST_AT_ONCE, _VOXELS_AT_ONCE = 8, 400_000
 Rows = npt.NDArray[np.intp]
 Window = tuple[slice, slice, slice]
 
@@ -64,11 +68,9 @@ class ArrayVolumes:
     def __init__(self, values: npt.NDArray[Any], mask: npt.ArrayLike) -> None:
         self.mask = np.asarray(mask, dtype=bool)
         if values.ndim != 4 or values.shape[1:] != self.mask.shape:
-            raise ShapeError.mismatch(
-                "ConvolutionalAutoencoder", "volumes", ("subject", *self.mask.shape), values.shape
-            )
+            raise ShapeError.mismatch("brain", "volumes", ("subject", *self.mask.shape), values.shape)
         if not self.mask.any():
-            raise InputError("ConvolutionalAutoencoder: the mask is empty. Give one with the voxels that count.")
+            raise InputError("brain: the mask is empty. Give one with the voxels that count.")
         self.values = values
         self.subjects = tuple(f"row {row}" for row in range(len(values)))
 
@@ -88,11 +90,11 @@ def as_source(X: Any, mask: npt.ArrayLike | None) -> VolumeSource:
     if callable(getattr(X, "volumes", None)):
         source: VolumeSource = X
         if mask is not None and not np.array_equal(np.asarray(mask, bool), source.mask):
-            raise ShapeError("ConvolutionalAutoencoder: the store has another mask. Leave mask out, or give its own.")
+            raise ShapeError("brain: the store has another mask. Leave mask out, or give its own.")
         return source
     values = np.asarray(X)
     if values.ndim != 4:
-        raise ShapeError.mismatch("ConvolutionalAutoencoder", "volumes", ("subject", "x", "y", "z"), values.shape)
+        raise ShapeError.mismatch("brain", "volumes", ("subject", "x", "y", "z"), values.shape)
     return ArrayVolumes(values, np.ones(values.shape[1:], bool) if mask is None else mask)
 
 
@@ -101,6 +103,11 @@ def mask_window(mask: BoolArray) -> Window:
     held = np.nonzero(mask)
     x, y, z = (slice(int(axis.min()), int(axis.max()) + 1) for axis in held)
     return x, y, z
+
+
+def volumes_at_once(n_voxels: int) -> int:
+    """Return how many volumes a network should see at once: 8 small ones, which convolve faster together, or 1."""
+    return int(np.clip(_VOXELS_AT_ONCE // n_voxels, 1, _MOST_AT_ONCE))
 
 
 class WindowInputs:
@@ -163,7 +170,7 @@ def row_numbers(source: VolumeSource, rows: Any) -> Rows:
         return np.flatnonzero(given)
     chosen = given.astype(np.intp)
     if given.dtype == bool or chosen.ndim != 1 or ((chosen < 0) | (chosen >= n_subjects)).any():
-        raise InputError(f"ConvolutionalAutoencoder: rows must be numbers from 0 to {n_subjects - 1}, on one axis.")
+        raise InputError(f"brain: rows must be numbers from 0 to {n_subjects - 1}, on one axis.")
     return chosen
 
 
@@ -181,10 +188,24 @@ def brain_sizes(inputs: WindowInputs) -> npt.NDArray[np.float64]:
     )
 
 
-def held_out(inputs: WindowInputs, groups: Any, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Return the samples to learn from, and those that decide when to stop, spread over the range of brain sizes.
+def held_out(
+    inputs: WindowInputs, groups: Any, fraction: float, seed: int, classes: Rows | None = None
+) -> tuple[Rows, Rows]:
+    """Return the samples to learn from, and those that decide when to stop.
 
-    Nothing but the volumes decides.
+    Parameters
+    ----------
+    inputs
+        The samples; all are looked through for unsound volumes.
+    groups
+        Owner of each sample, who is not torn apart; None makes every sample its own.
+    fraction
+        Share of those that decide when to stop; 0 for none.
+    seed
+        Of the draw.
+    classes
+        Class of each sample, from 0; every class then stands on both sides. None spreads both sides over the range of
+        brain sizes, so that nothing but the volumes decides.
 
     Raises
     ------
@@ -196,7 +217,8 @@ def held_out(inputs: WindowInputs, groups: Any, fraction: float, seed: int) -> t
     size = brain_sizes(inputs)
     if fraction == 0:
         return np.arange(len(inputs)), np.arange(0)
-    fold = hold_out(size, groups=groups, fraction=fraction, continuous=True, random_state=seed)
+    strata, continuous = (size, True) if classes is None else (classes, False)
+    fold = hold_out(strata, groups=groups, fraction=fraction, continuous=continuous, random_state=seed)
     return fold.train, fold.test
 
 
@@ -239,8 +261,7 @@ class BrainStatistics:
         self.sd, self.mean_error = squares**0.5, error
         if self.mean_error <= np.finfo(np.float32).eps * float(np.abs(self.mean).mean()):
             raise DesignError(
-                "ConvolutionalAutoencoder: all training volumes are alike, so there is nothing to learn. "
-                "Give two different ones or more."
+                "brain: all training volumes are alike, so there is nothing to learn. Give two different ones or more."
             )
 
 

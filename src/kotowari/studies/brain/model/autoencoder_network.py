@@ -8,25 +8,23 @@ from torch.nn import functional
 
 from kotowari.networks.autoencoder3d import Autoencoder3d, drawn
 
-__all__ = ["BrainReconstruction", "ReconstructionError", "Residual"]
+__all__ = ["BrainFeatures", "BrainReconstruction", "ReconstructionError", "Residual"]
 
 Residual = Literal["none", "mean"]
 
 
-@final
-class BrainReconstruction(nn.Module):
-    r"""Reconstruct the voxels of a mask from a volume.
+class BrainFeatures(nn.Module):
+    r"""Features of a volume, as the encoder of an autoencoder makes them of what differs from the mean training brain.
 
-    .. math:: \hat x = m + s \, g\big((x - m) / s\big)
+    .. math:: z = E\big((x - m) / s\big)
 
     With ``residual="mean"``, :math:`m` is the mean training brain and :math:`s` the deviation of training brains from
-    it, and the last layer of the network :math:`g` begins with zeros, so that the first answer is the mean brain; with
-    ``"none"`` it is :math:`\hat x = g(x)`, as the paper has it. Voxels outside of the mask never enter.
+    it; with ``"none"`` the encoder sees :math:`x` itself. Voxels outside of the mask never enter.
 
     Parameters
     ----------
     network
-        The autoencoder; its parameters are those that are learned.
+        The autoencoder.
     mask
         Shape ``(depth, height, width)``.
     mean
@@ -37,7 +35,7 @@ class BrainReconstruction(nn.Module):
         ``"mean"`` or ``"none"``.
     mask_ratio
         Share of the cubes of ``2**(n_blocks - 1)`` voxels that are hidden from the network while it is trained, behind
-        the mean brain; 0 up to 1. The loss counts all voxels, those in sight too.
+        the mean brain; 0 up to 1.
     """
 
     def __init__(
@@ -59,34 +57,10 @@ class BrainReconstruction(nn.Module):
         self.register_buffer("mask", mask, persistent=False)
         self.register_buffer("mean", brain, persistent=False)
         self.sd = sd
-        if residual == "mean":
-            last = network.head[-1]
-            for parameter in last.parameters():
-                nn.init.zeros_(parameter)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(batch, 1, *box) -> (batch, voxel)``; in a variational network one more column, the divergence.
-
-        The divergence is that of the features' distribution from the standard normal one, per voxel of the mask.
-        """
-        x = self.hidden(x) if self.training and self.mask_ratio else x
-        space = tuple(self.mask.shape)
-        if not self.network.variational:
-            return self._voxels(self.network.decode(self.network.encode(self._scaled(x)), space))
-        mean, log_variance = self.network.posterior(self._scaled(x))
-        features = drawn(mean, log_variance) if self.training else mean
-        voxels = self._voxels(self.network.decode(features, space))
-        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1, keepdim=True)
-        return torch.cat([voxels, divergence.to(voxels) / voxels.shape[1]], dim=1)
 
     def encode(self, x: Tensor) -> Tensor:
         """``(batch, 1, *box) -> (batch, feature)``."""
         return self.network.encode(self._scaled(x)).flatten(1)
-
-    def decode(self, features: Tensor) -> Tensor:
-        """``(batch, feature) -> (batch, voxel)``."""
-        space = tuple(self.mask.shape)
-        return self._voxels(self.network.decode(features.reshape(-1, *self.network.feature_shape(space)), space))
 
     def hidden(self, x: Tensor) -> Tensor:
         """Put the mean brain in front of randomly drawn cubes of every volume."""
@@ -97,9 +71,66 @@ class BrainReconstruction(nn.Module):
         cubes = functional.interpolate(cubes, scale_factor=side, mode="nearest")[..., :depth, :height, :width]
         return torch.where(cubes > 0, self.mean.to(x), x)
 
+    def _seen(self, x: Tensor) -> Tensor:
+        return self.hidden(x) if self.training and self.mask_ratio else x
+
     def _scaled(self, x: Tensor) -> Tensor:
         x = torch.where(self.mask, x, 0.0)
         return (x - self.mean) / self.sd if self.residual == "mean" else x
+
+
+@final
+class BrainReconstruction(BrainFeatures):
+    r"""Reconstruct the voxels of a mask from a volume.
+
+    .. math:: \hat x = m + s \, g\big((x - m) / s\big)
+
+    With ``residual="mean"`` the last layer of the network :math:`g` begins with zeros, so that the first answer is the
+    mean brain; with ``"none"`` it is :math:`\hat x = g(x)`, as the paper has it. Where cubes are hidden, the loss
+    counts all voxels, those in sight too.
+
+    Parameters
+    ----------
+    network
+        The autoencoder; its parameters are those that are learned.
+    mask, mean, sd, residual, mask_ratio
+        As in :class:`BrainFeatures`.
+    """
+
+    def __init__(
+        self,
+        network: Autoencoder3d,
+        mask: Tensor,
+        mean: Tensor,
+        sd: float,
+        *,
+        residual: Residual = "mean",
+        mask_ratio: float = 0.0,
+    ) -> None:
+        super().__init__(network, mask, mean, sd, residual=residual, mask_ratio=mask_ratio)
+        if residual == "mean":
+            last = network.head[-1]
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, 1, *box) -> (batch, voxel)``; in a variational network one more column, the divergence.
+
+        The divergence is that of the features' distribution from the standard normal one, per voxel of the mask.
+        """
+        x, space = self._seen(x), tuple(self.mask.shape)
+        if not self.network.variational:
+            return self._voxels(self.network.decode(self.network.encode(self._scaled(x)), space))
+        mean, log_variance = self.network.posterior(self._scaled(x))
+        features = drawn(mean, log_variance) if self.training else mean
+        voxels = self._voxels(self.network.decode(features, space))
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1, keepdim=True)
+        return torch.cat([voxels, divergence.to(voxels) / voxels.shape[1]], dim=1)
+
+    def decode(self, features: Tensor) -> Tensor:
+        """``(batch, feature) -> (batch, voxel)``."""
+        space = tuple(self.mask.shape)
+        return self._voxels(self.network.decode(features.reshape(-1, *self.network.feature_shape(space)), space))
 
     def _voxels(self, decoded: Tensor) -> Tensor:
         voxels = decoded[:, 0][:, self.mask]

@@ -1,5 +1,6 @@
 """Site effects taken out of features, learned from the training rows and never from a target."""
 
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from kotowari.core.checks import few
 from kotowari.core.errors import DesignError, InputError, ShapeError
+from kotowari.studies.brain.model.combat_saved import read_combat, write_combat
 from kotowari.studies.brain.model.covariate_design import CovariateDesign
 from kotowari.studies.brain.model.site_parameters import site_parameters
 from kotowari.trust.leakage import require_not_derived_from
@@ -201,6 +203,24 @@ class ComBat(BaseEstimator):
         self._learn_site(str(site), self._standardised(values, self._terms(covariates, len(values))))
         self.adapted_ = (*self.adapted_, str(site))
         return self
+
+    def save(self, folder: str | Path) -> None:
+        """Write options and what was learned into a folder: JSON and safetensors, no pickles."""
+        check_is_fitted(self)
+        write_combat(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what :meth:`save` wrote; ready to transform and to adapt.
+
+        Raises
+        ------
+        InputError
+            When a file is missing, damaged, or of another kind.
+        """
+        combat = cls()
+        read_combat(combat, Path(folder))
+        return combat
 
     def require_blind_to(self, target: str) -> None:
         """Refuse covariates of the target's name; :class:`LatentRegression` also compares their values.

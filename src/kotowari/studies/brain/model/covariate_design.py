@@ -1,5 +1,6 @@
 """Covariates such as age and sex as columns of numbers, coded as the training rows had them."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -40,11 +41,7 @@ class CovariateDesign(BaseEstimator):
         for name, column in table.items():
             _require_known(column, str(name))
             self.categories_[str(name)] = () if _is_number(column) else tuple(sorted(set(column.astype(str))))
-        self.terms_ = tuple(
-            term
-            for name, words in self.categories_.items()
-            for term in ([f"{name}={word}" for word in words[1:]] if words else [name])
-        )
+        self.terms_ = _term_names(self.categories_)
         return self
 
     def transform(self, covariates: Any, n_rows: int | None = None) -> FloatArray:
@@ -66,6 +63,27 @@ class CovariateDesign(BaseEstimator):
             raise InputError(f"covariates: {few(lacking)} is not there. There are: {few(table.columns) or 'none'}.")
         parts = [_terms(table[name], name, words) for name, words in self.categories_.items()]
         return np.column_stack(parts) if parts else np.empty((len(table), 0))
+
+    def to_words(self) -> dict[str, list[str]]:
+        """Return the fitted coding as plain words, for a file."""
+        check_is_fitted(self)
+        return {name: list(words) for name, words in self.categories_.items()}
+
+    @classmethod
+    def from_words(cls, words: Mapping[str, Sequence[str]]) -> Self:
+        """Return the fitted coding that :meth:`to_words` told."""
+        design = cls()
+        design.categories_ = {name: tuple(own) for name, own in words.items()}
+        design.terms_ = _term_names(design.categories_)
+        return design
+
+
+def _term_names(categories: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(
+        term
+        for name, words in categories.items()
+        for term in ([f"{name}={word}" for word in words[1:]] if words else [name])
+    )
 
 
 def _table(covariates: Any) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Clinical variables from features of the brain, with everything that learns inside one estimator."""
 
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from kotowari.studies.brain.model.combat import ComBat
 from kotowari.studies.brain.model.covariate_design import CovariateDesign
 from kotowari.studies.brain.model.preparation import Preparation
 from kotowari.studies.brain.model.regression_heads import Head, HeadOptions, Inner, Method, fit_heads
+from kotowari.studies.brain.model.regression_saved import read_regression, write_regression
 from kotowari.studies.brain.model.regression_scores import HeldOut, main_statistic
 from kotowari.studies.brain.model.site_confounding import require_separable
 from kotowari.studies.brain.model.subjects import Subjects
@@ -168,13 +170,10 @@ class LatentRegression(RegressorMixin, BaseEstimator):
         if axes is None:
             raise CapabilityError("The preparation lost its training rows.")
         (self.head_,) = fit_heads(axes, [learned], options, subjects.groups)
-        self._weights = axes.feature_weights(self.head_.coef)
+        weights = axes.feature_weights(self.head_.coef)
         # scaled features have mean 0 up to rounding; the axes' own centre holds the rest
-        self._offset = self.head_.intercept - float(axes.centre @ self._weights)
+        self._take_weights(weights, self.head_.intercept - float(axes.centre @ weights))
         self.preparation_.forget()
-        self.coef_: FloatArray = self._weights / self.preparation_.deviation
-        self.intercept_, self.choice_ = self.head_.intercept, self.head_.choice
-        self.target_weights_ = self.head_.right
         self.classes_: npt.NDArray[Any] = np.array(classes)
         self.n_subjects_ = len(values)
         return self
@@ -235,6 +234,30 @@ class LatentRegression(RegressorMixin, BaseEstimator):
         self.preparation_.adapt(X, site, Subjects.of(len(X), covariates=covariates))
         return self
 
+    def save(self, folder: str | Path) -> None:
+        """Write options and all that was learned into a folder: JSON and safetensors, no pickles.
+
+        Raises
+        ------
+        CapabilityError
+            When ``features`` is a transformer that cannot be saved.
+        """
+        check_is_fitted(self)
+        write_regression(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what :meth:`save` wrote; ready to predict, to adapt and to explain.
+
+        Raises
+        ------
+        InputError
+            When a file is missing, damaged, or of another kind.
+        """
+        model = cls()
+        read_regression(model, Path(folder))
+        return model
+
     def preparation(self) -> Preparation:
         """Return the unfitted part that sees no target."""
         if self.nuisance not in {"features", "target", "both", "none"}:
@@ -272,6 +295,13 @@ class LatentRegression(RegressorMixin, BaseEstimator):
         if self.harmoniser is not None and subjects.sites is not None:
             for column in columns.T:
                 require_separable(column, subjects.sites, name=self.name)
+
+    def _take_weights(self, weights: FloatArray, offset: float) -> None:
+        """Set the weights on prepared features, and what follows from them, the head and the preparation."""
+        self._weights, self._offset = weights, offset
+        self.coef_: FloatArray = weights / self.preparation_.deviation
+        self.intercept_, self.choice_ = self.head_.intercept, self.head_.choice
+        self.target_weights_ = self.head_.right
 
     def _checked(self, X: Any, *, reset: bool) -> Any:
         if self.features is not None:

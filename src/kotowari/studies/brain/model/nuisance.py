@@ -1,5 +1,6 @@
 """Age, sex and the like regressed out, with coefficients learned from the training rows."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -84,6 +85,19 @@ class NuisanceRegression(BaseEstimator):
         terms = (self.design_.transform(covariates, len(values)) - self.centre_) / self.spread_
         left: FloatArray = values - terms @ self.coef_
         return left
+
+    def to_arrays(self) -> dict[str, FloatArray]:
+        """Return the fitted numbers by name, for a file; the coding of the covariates is words, and not among them."""
+        check_is_fitted(self)
+        return {"centre": self.centre_, "spread": self.spread_, "coef": self.coef_}
+
+    @classmethod
+    def restored(cls, words: Mapping[str, Sequence[str]], arrays: Mapping[str, FloatArray]) -> Self:
+        """Return the fitted object that has this coding and these numbers."""
+        nuisance = cls()
+        nuisance.design_ = CovariateDesign.from_words(words)
+        nuisance.centre_, nuisance.spread_, nuisance.coef_ = (arrays[name] for name in ("centre", "spread", "coef"))
+        return nuisance
 
 
 def _two_axes(X: npt.ArrayLike) -> FloatArray:

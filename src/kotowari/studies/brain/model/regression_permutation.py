@@ -48,10 +48,10 @@ class PermutationResult:
 
 
 def permutation_test(
-    arms: Mapping[str, Arm],
+    arms: Mapping[str, Mapping[str, Arm]],
     targets: Sequence[Target],
     folds: Mapping[str, Sequence[Fold]],
-    subjects: Subjects,
+    subjects: Mapping[str, Subjects],
     *,
     n_permutations: int,
     blocks: npt.ArrayLike | None = None,
@@ -74,12 +74,11 @@ def permutation_test(
 
     Parameters
     ----------
-    arms, subjects, n_adapt
-        As in :func:`kotowari.studies.brain.model.regression_cv.cross_validated`.
+    arms, folds, subjects
+        Target's name to what :func:`kotowari.studies.brain.model.regression_cv.cross_validated` takes for it: a target
+        may have covariates and comparators of its own.
     targets
         One or more, of different names.
-    folds
-        Target's name to its folds.
     n_permutations
         199 as a standard, 999 for claims.
     blocks
@@ -89,7 +88,7 @@ def permutation_test(
         Lane). ``"values"``: targets as they are. Classes and survival are always permuted as they are.
     chunk
         Permutations in one job.
-    shards, workers, advance
+    n_adapt, shards, workers, advance
         As in ``cross_validated``.
     random_state
         Seed of the permutations.
@@ -103,13 +102,13 @@ def permutation_test(
     names = [target.name for target in targets]
     if len(set(names)) < len(names) or not names or n_permutations < 1:
         raise InputError("permutation_test: needs targets of different names, and one permutation or more.")
-    pairs = [(target, name) for target in targets for name in arms]
+    pairs = [(target, name) for target in targets for name in arms[target.name]]
     jobs: dict[str, tuple[Any, ...]] = {}
     for target, name in pairs:
-        draw = _Draw(tuple(folds[target.name]), subjects, blocks, scheme, n_adapt, random_state)
+        draw = _Draw(tuple(folds[target.name]), subjects[target.name], blocks, scheme, n_adapt, random_state)
         for start in range(0, n_permutations + 1, chunk):
             numbers = tuple(range(start, min(start + chunk, n_permutations + 1)))  # number 0 is the target as it is
-            jobs[f"{name}-{target.name}-{start}"] = (arms[name], target, numbers, draw)
+            jobs[f"{name}-{target.name}-{start}"] = (arms[target.name][name], target, numbers, draw)
     done = run_jobs(_statistics, jobs, shards=shards, workers=workers, advance=advance)
     columns = [
         np.concatenate(
