@@ -192,6 +192,26 @@ def test_each_option_changes_what_is_learned_and_is_saved(fitted, options, tmp_p
     assert (again.mae_.tolist(), again.history_) == (model.mae_.tolist(), model.history_)
 
 
+def test_extremes_rectified_are_the_map_and_hold_more_than_it():
+    brains = make_brains()
+    plain, both = (small(extraction=kind).fit(brains) for kind in ("map", "extremes"))
+    assert weights(plain) == weights(both)
+    features, extremes = plain.transform(brains), both.transform(brains)
+    largest, smallest = np.split(extremes, 2, axis=1)
+    np.testing.assert_array_equal(np.maximum(largest, 0), features)
+    assert (smallest <= largest).all()
+    assert (smallest < 0).any()
+    np.testing.assert_array_equal(both.inverse_transform(extremes), plain.inverse_transform(features))
+    assert both.feature_shape_ == (2 * plain.feature_shape_[0], *plain.feature_shape_[1:])
+    assert np.abs(np.maximum(-smallest, 0) - features).max() > 0.1, "the smaller half is not the larger one turned"
+
+
+@pytest.mark.parametrize("options", [{"stem": "strided", "n_blocks": 1}, {"beta": 0.1}])
+def test_extremes_need_a_pool_and_no_draws(options):
+    with pytest.raises(InputError, match="extraction = 'extremes' is out of range"):
+        small(extraction="extremes", **options).fit(make_brains())
+
+
 def test_the_gradient_is_the_slope_of_the_weighted_features(fitted, rng):
     x = make_brains(2, seed=1)
     w = rng.standard_normal(fitted.transform(x).shape[1]).astype(np.float32)

@@ -1,12 +1,19 @@
 """A three-dimensional convolutional autoencoder for volumes of any size."""
 
-from typing import Literal, final
+from typing import Any, Literal, cast, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from kotowari.core.errors import CapabilityError, InputError, ShapeError
+from kotowari.networks.slabwise import (
+    convolve_from_one,
+    double_relu_to_one,
+    norm_relu_convolve,
+    norm_relu_pool,
+    works_in_slabs,
+)
 
 __all__ = ["Autoencoder3d", "Stem"]
 
@@ -74,7 +81,7 @@ class Autoencoder3d(nn.Module):
         )
         self.spread = nn.Conv3d(n_channels, 2 * n_channels, 1) if variational else None
         self.decoders = nn.ModuleList(_Doubling(n_channels) for _ in range(n_blocks - 1))
-        self.head = _strided_head(n_channels) if strided else _plain_head(n_channels)
+        self.head = _strided_head(n_channels) if strided else _PlainHead(n_channels)
 
     def feature_shape(self, space: tuple[int, ...]) -> tuple[int, int, int, int]:
         """Return the shape of one volume's features, ``(channel, *coarse space)``, for volumes of shape ``space``."""
@@ -91,6 +98,28 @@ class Autoencoder3d(nn.Module):
         """
         features = self._encoded(x)
         return features if self.spread is None else self.spread(features).chunk(2, dim=1)[0]
+
+    def extremes(self, x: Tensor) -> Tensor:
+        """Return the largest and the smallest value of each coarse voxel before the last rectifier.
+
+        ``(batch, 1, depth, height, width) -> (batch, 2 * channel, *coarse space)``, the largest first: rectified, they
+        are what :meth:`encode` gives.
+
+        Raises
+        ------
+        CapabilityError
+            When the last block pools nothing, or the network is variational.
+        """
+        *first, last = self.encoders
+        layers = list(cast("nn.Sequential", last))
+        if self.spread is not None or not isinstance(layers[-1], nn.MaxPool3d):
+            raise CapabilityError("Autoencoder3d: only a plain last block that ends in a pool has extremes.")
+        x = self._padded(x)
+        for encoder in first:
+            x = encoder(x)
+        for layer in layers[:-2]:
+            x = layer(x)
+        return torch.cat([functional.max_pool3d(x, 2), -functional.max_pool3d(-x, 2)], dim=1)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the features of ``x``, each as from :meth:`encode`.
@@ -131,16 +160,19 @@ class Autoencoder3d(nn.Module):
         return self.decode(self.encode(x), space)
 
     def _encoded(self, x: Tensor) -> Tensor:
+        x = self._padded(x)
+        for encoder in self.encoders:
+            x = encoder(x)
+        return x
+
+    def _padded(self, x: Tensor) -> Tensor:
         if x.ndim != 5 or x.shape[1] != 1 or 0 in x.shape[2:]:
             raise ShapeError.mismatch("Autoencoder3d", "input", ("batch", 1, "depth", "height", "width"), x.shape)
         padding: list[int] = []
         for side, length in zip(x.shape[2:], self._padded_space(tuple(x.shape[2:])), strict=True):
             before = (length - side) // 2
             padding = [before, length - side - before, *padding]
-        x = functional.pad(x, padding) if any(padding) else x
-        for encoder in self.encoders:
-            x = encoder(x)
-        return x
+        return functional.pad(x, padding) if any(padding) else x
 
     def _padded_space(self, space: tuple[int, ...]) -> tuple[int, ...]:
         multiple = 1 << self.n_blocks
@@ -163,6 +195,19 @@ class _Halving(nn.Sequential):
             *pool,
         )
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Halve every side; in training on large volumes what lies between the layers is not kept."""
+        layers: Any = list(self)
+        first, norm, _, second, last_norm, *rest = layers
+        if not works_in_slabs(x, norm, last_norm):
+            return _one_by_one(self, x)
+        from_one = first.in_channels == 1 and first.stride == (1, 1, 1)
+        x = norm_relu_convolve(convolve_from_one(x, first) if from_one else first(x), norm, second)
+        if len(rest) == 2:
+            return norm_relu_pool(x, last_norm)
+        found: Tensor = rest[0](last_norm(x))
+        return found
+
 
 class _Doubling(nn.Sequential):
     """A transposed convolution to twice the side, then a convolution."""
@@ -175,14 +220,30 @@ class _Doubling(nn.Sequential):
         )
 
 
-def _plain_head(n_channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.ConvTranspose3d(n_channels, n_channels, 2, stride=2),
-        nn.ReLU(inplace=True),
-        # with a stride of 1 the transposed convolution is a convolution with its kernel mirrored; from many channels to
-        # one its backward pass costs a third on a CPU
-        nn.ConvTranspose3d(n_channels, 1, 3, padding=1),
-    )
+class _PlainHead(nn.Sequential):
+    """A transposed convolution to twice the side, then a convolution to one channel."""
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__(
+            nn.ConvTranspose3d(n_channels, n_channels, 2, stride=2),
+            nn.ReLU(inplace=True),
+            # with a stride of 1 the transposed convolution is a convolution with its kernel mirrored; from many
+            # channels to one its backward pass costs a third on a CPU
+            nn.ConvTranspose3d(n_channels, 1, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Double every side; in training on large volumes nothing of the full grid is kept."""
+        if not (self.training and works_in_slabs(x, growth=8)):
+            return _one_by_one(self, x)
+        up, _, last = cast("list[nn.ConvTranspose3d]", list(self))
+        return double_relu_to_one(x, up, last)
+
+
+def _one_by_one(layers: nn.Sequential, x: Tensor) -> Tensor:
+    for layer in layers:
+        x = layer(x)
+    return x
 
 
 def _strided_head(n_channels: int) -> nn.Sequential:

@@ -8,6 +8,7 @@ from kotowari.core.errors import InputError
 __all__ = ["STUDIES", "study_named"]
 
 STUDIES = {
+    "brain": "kotowari.studies.brain",
     "genenet": "kotowari.studies.genenet",
     "omics": "kotowari.studies.omics",
 }

@@ -17,13 +17,18 @@ if TYPE_CHECKING:
     from kotowari.studies.brain.model.atlas import Atlas
     from kotowari.studies.brain.model.autoencoder import ConvolutionalAutoencoder
     from kotowari.studies.brain.model.autoencoder_grid import fit_grid
+    from kotowari.studies.brain.model.clinical_axis import clinical_axis
     from kotowari.studies.brain.model.combat import ComBat
     from kotowari.studies.brain.model.diagnosis_encoder import DiagnosisEncoder
     from kotowari.studies.brain.model.latent_regression import LatentRegression
+    from kotowari.studies.brain.model.site_adapter import SiteAdapter
+    from kotowari.studies.brain.model.site_footprints import site_footprints
     from kotowari.studies.brain.model.volume_store import VolumeStore
     from kotowari.studies.brain.participants import Cohort, read_cohort
     from kotowari.studies.brain.phantom import BrainPhantom, simulate_brains
     from kotowari.studies.brain.phantom_lock import LockReport
+    from kotowari.studies.brain.site_arm import SiteArm
+    from kotowari.studies.brain.site_tests import effect_kept, site_gap, site_told, site_told_in_new_subjects
 
 NAME = "brain"
 SUMMARY = "label-free features of structural MRI, what they foretell, and the regions that carry it"
@@ -39,10 +44,18 @@ _HOMES = {
     "DiagnosisEncoder": "model.diagnosis_encoder",
     "LatentRegression": "model.latent_regression",
     "LockReport": "phantom_lock",
+    "SiteAdapter": "model.site_adapter",
+    "SiteArm": "site_arm",
     "VolumeStore": "model.volume_store",
+    "clinical_axis": "model.clinical_axis",
+    "effect_kept": "site_tests",
     "fit_grid": "model.autoencoder_grid",
     "read_cohort": "participants",
     "simulate_brains": "phantom",
+    "site_footprints": "model.site_footprints",
+    "site_gap": "site_tests",
+    "site_told": "site_tests",
+    "site_told_in_new_subjects": "site_tests",
 }
 __all__ = [
     "NAME",
@@ -57,14 +70,22 @@ __all__ = [
     "DiagnosisEncoder",
     "LatentRegression",
     "LockReport",
+    "SiteAdapter",
+    "SiteArm",
     "VolumeStore",
     "apply",
+    "clinical_axis",
     "demo",
+    "effect_kept",
     "fit_grid",
     "open_job",
     "read_cohort",
     "run",
     "simulate_brains",
+    "site_footprints",
+    "site_gap",
+    "site_told",
+    "site_told_in_new_subjects",
     "stages",
 ]
 

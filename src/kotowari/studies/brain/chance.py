@@ -59,7 +59,7 @@ def permute_targets(job: BrainJob, progress: Progress) -> None:
 def _tested(job: BrainJob, question: Question) -> dict[str, Arm]:
     """Return the arms that are held against chance: those that claim to know the brain."""
     every = encoder_arms(job, question) | fixed_arms(job, question)
-    names = [OURS, UNTRAINED, LABEL_TRAINED, pooling_name(job.config.features.n_blocks), voxels_name(8)]
+    names = [OURS, UNTRAINED, LABEL_TRAINED, pooling_name(job.n_blocks), voxels_name(8)]
     return {name: every[name] for name in names if name in every}
 
 

@@ -24,6 +24,7 @@ from kotowari.studies.brain.questions import Question
 __all__ = [
     "COMPONENTS",
     "answer",
+    "diagnosis_rows",
     "encoder_arms",
     "external_answer",
     "external_name",
@@ -62,7 +63,7 @@ def fixed_features(job: BrainJob) -> None:
     volumes, mask = job.store.volumes(slice(None)), job.store.mask
     edges = tuple(float(edge) for edge in np.linalg.norm(job.store.affine[:3, :3], axis=0))
     found: Arrays = {}
-    for depth in sorted({*_DEPTHS, job.config.features.n_blocks}):
+    for depth in sorted({*_DEPTHS, job.n_blocks}):
         pooled = AveragePooling(depth, mask=mask).fit(volumes[:1]).transform(volumes)
         found[pooling_name(depth)] = coordinates(pooled, job.config)
     for width in _SMOOTHING_MM:
@@ -89,7 +90,7 @@ def encoder_arms(job: BrainJob, question: Question) -> dict[str, Arm]:
 def fixed_arms(job: BrainJob, question: Question) -> dict[str, Arm]:
     """Return the arms that learn nothing of volumes before the regression."""
     model, kept = job.model(), job.kept("fixed")
-    matched = pooling_name(job.config.features.n_blocks)
+    matched = pooling_name(job.n_blocks)
     arms = {name: Arm(model, X, "trivial null" if name == matched else "comparator") for name, X in kept.items()}
     whitened = clone(model).set_params(features=PrincipalComponents(whiten=True), harmoniser=None)
     arms[COMPONENTS] = Arm(whitened, kept[voxels_name(0.0)], "comparator")
@@ -174,6 +175,31 @@ def final_features(job: BrainJob, question: Question) -> dict[str, npt.NDArray[n
     if _may_know_labels(job, question):
         found[LABEL_TRAINED] = job.encoded(FINAL, labels=True)["features"]
     return found
+
+
+def diagnosis_rows(job: BrainJob) -> list[Metric]:
+    """Return how well the label-trained encoders tell two diagnoses out of fold: what the labels could teach."""
+    if not job.knows_diagnosis or job.diagnosis is None:
+        return []
+    parts = [job.encoded(f"fold-{k}", labels=True) for k in range(len(job.first_folds))]
+    classes = parts[0]["classes"]
+    if len(classes) != 2:
+        return []
+    rows = np.concatenate([fold.test for fold in job.first_folds])
+    number = np.concatenate([np.full(len(fold.test), k) for k, fold in enumerate(job.first_folds)])
+    share = np.concatenate(
+        [part["probability"][fold.test, 1] for part, fold in zip(parts, job.first_folds, strict=True)]
+    )
+    odds = np.log(np.clip(share, 1e-12, None) / np.clip(1 - share, 1e-12, None))
+    truth = (job.diagnosis[rows] == classes[1]).astype(np.float64)
+    return held_out_scores(
+        HeldOut(rows, number, truth, odds, "class"),
+        target=f"{job.config.cohort.diagnosis}, told by the labels",
+        model=LABEL_TRAINED,
+        role="comparator",
+        groups=job.groups,
+        random_state=job.seed("intervals"),
+    )
 
 
 def _may_know_labels(job: BrainJob, question: Question) -> bool:

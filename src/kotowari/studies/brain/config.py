@@ -1,7 +1,7 @@
 """Every option of the brain study, with unit and default. Loads no torch, so that `init` answers at once."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -53,12 +53,13 @@ class Cohort(Options):
 
     site: str | None = Field("site", description="column of the site or scanner; null = one site")
     external_sites: tuple[str, ...] = Field(
-        ("B",), description="sites kept aside whole: predicted without any refit; none = ()"
+        ("B",), description="sites kept aside whole: predicted without any refit; none = []"
     )
     diagnosis: str | None = Field("diagnosis", description="column of the diagnosis, which no feature is learned from")
     patients: str = Field("patient", description="what the column of the diagnosis says of a patient")
     covariates: tuple[str, ...] = Field(
-        ("age", "sex", "tiv"), description="columns regressed out of the features inside the fold"
+        ("age", "sex", "tiv", "image_quality"),
+        description="columns regressed out of the features inside the fold",
     )
     group: str | None = Field(None, description="column of who belongs together (family); never split")
     harmonise: Literal["none", "combat"] = Field(
@@ -91,15 +92,20 @@ class Targets(Options):
 class Features(Options):
     """The label-free autoencoder."""
 
-    n_blocks: int = Field(2, ge=1, le=5, description="blocks of two convolutions and a pool")
-    n_channels: int = Field(16, ge=1, description="channels of every block")
+    n_blocks: Annotated[int, Field(ge=1, le=5)] | Literal["auto"] = Field(
+        "auto", description="blocks of two convolutions and a pool; auto: features of about 16 mm (8 mm: 1, 1.5 mm: 3)"
+    )
+    n_channels: int = Field(8, ge=1, description="channels of every block")
     stem: Literal["plain", "strided"] = Field("plain", description="strided: halves the volume at the door")
     residual: Literal["mean", "none"] = Field("mean", description="mean: learns the deviation from the mean brain")
+    extraction: Literal["map", "extremes"] = Field(
+        "extremes", description="extremes: largest and smallest value before the rectifier; map: the coarse map itself"
+    )
     mask_ratio: float = Field(0.0, ge=0, lt=1, description="share of cubes hidden in training")
     beta: float = Field(0.0, ge=0, description="weight of the divergence of a variational autoencoder")
     noise: float = Field(0.0, ge=0, description="noise on what the network sees in training, units of the volumes")
-    max_epochs: int = Field(12, ge=1, description="most epochs")
-    learning_rate: float = Field(3e-3, gt=0, description="of Adam")
+    max_epochs: int = Field(30, ge=1, description="most epochs")
+    learning_rate: float = Field(5e-3, gt=0, description="of Adam")
     batch_size: int = Field(4, ge=1, description="volumes a step")
     validation_fraction: float = Field(
         0.0, ge=0, le=0.5, description="share of the subjects that decides when to stop; 0 = all epochs"
@@ -109,6 +115,20 @@ class Features(Options):
     )
     grid_blocks: tuple[int, ...] = Field((1, 2, 3), description="depths of the grid; none = no grid")
     grid_channels: tuple[int, ...] = Field((4, 16), description="widths of the grid")
+
+
+MapMethod = Literal["gradient", "gradient_times_input", "smoothgrad", "integrated_gradients"]
+
+
+class Maps(Options):
+    """Which maps are drawn beside occlusion by region."""
+
+    methods: tuple[MapMethod, ...] = Field(
+        ("gradient", "gradient_times_input", "smoothgrad", "integrated_gradients"),
+        description="maps by gradients, voxel by voxel",
+    )
+    n_explained: int = Field(24, ge=2, description="subjects whose maps are averaged, spread over the table")
+    max_points: int = Field(64, ge=16, description="most points on the path of integrated gradients")
 
 
 class Validation(Options):
@@ -136,12 +156,14 @@ class Trust(Options):
 _PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
     "quick": {},
     "standard": {
-        "features": {"max_epochs": 40, "grid_blocks": (1, 2, 3, 4), "grid_channels": (1, 4, 16, 32)},
+        "features": {"max_epochs": 60, "grid_blocks": (1, 2, 3, 4), "grid_channels": (1, 4, 16, 32)},
+        "maps": {"n_explained": 60, "max_points": 128},
         "validation": {"n_repeats": 2},
         "trust": {"n_permutations": 199, "n_map_shuffles": 199, "n_glm_permutations": 999, "implant_repeats": 10},
     },
     "full": {
         "features": {"max_epochs": 100, "grid_blocks": (1, 2, 3, 4), "grid_channels": (1, 4, 16, 32)},
+        "maps": {"n_explained": 1000, "max_points": 256},
         "validation": {"n_repeats": 5},
         "trust": {"n_permutations": 999, "n_map_shuffles": 999, "n_glm_permutations": 4999, "implant_repeats": 20},
     },
@@ -162,6 +184,7 @@ class Config(PresetOptions):
     cohort: Cohort = Cohort()
     targets: Targets = Targets()
     features: Features = Features()
+    maps: Maps = Maps()
     validation: Validation = Validation()
     trust: Trust = Trust()
     seed: int = Field(0, ge=0, description="seed of the whole run")

@@ -1,6 +1,7 @@
 """What goes into the brain study: volumes in one store, participants, and what is asked of whom."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from kotowari.formats.nifti import write_nifti
 from kotowari.studies.brain.config import Config
 from kotowari.studies.brain.model.atlas import Atlas
 from kotowari.studies.brain.model.volume_store import VolumeStore
-from kotowari.studies.brain.participants import Cohort, read_cohort
+from kotowari.studies.brain.participants import Cohort, participants_path, read_cohort
 from kotowari.studies.brain.phantom import BrainGenerator, simulate_brains
 from kotowari.studies.brain.phantom_grid import brain_grid
 from kotowari.studies.brain.phantom_participants import participants_table
@@ -55,8 +56,11 @@ def new_cohort(source: Path, participants: Path | None, config: Config) -> Cohor
 def read_inputs(config: Config) -> list[dict[str, str | int]]:
     """Return the fingerprints of the small input files; those of the volumes stand in the store."""
     data = config.data
-    named = [data.participants, data.mask, data.atlas, data.atlas_names, data.volumes]
-    return [fingerprint(path) for path in named if isinstance(path, Path) and path.is_file()]
+    named: list[Any] = [data.mask, data.atlas, data.atlas_names]
+    if data.volumes != "phantom":
+        source = Path(data.volumes)
+        named += [participants_path(source, data.participants), source]
+    return [fingerprint(path) for path in dict.fromkeys(named) if isinstance(path, Path) and not path.is_dir()]
 
 
 def build_store(config: Config, cohort: Cohort, folder: Path, progress: Progress) -> VolumeStore:

@@ -1,5 +1,6 @@
 """What is fitted in a process of its own: encoders with and without labels, models of the grid. Arrays come back."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from kotowari.training.devices import one_thread
 
 __all__ = [
     "EncoderTask",
+    "blocks_of",
     "coordinates",
     "fit_autoencoder",
     "fit_diagnosis_encoder",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 Rows = npt.NDArray[np.intp]
+_FEATURE_MM = 16.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +62,23 @@ class EncoderTask:
     folder: Path
 
 
-def make_autoencoder(config: Config, seed: int, **options: Any) -> ConvolutionalAutoencoder:
-    """Return an unfitted autoencoder as configured; ``options`` are laid over."""
+def blocks_of(config: Config, store: VolumeStore) -> int:
+    """Return the number of blocks: as configured, or so many that a feature spans about 16 mm."""
+    if config.features.n_blocks != "auto":
+        return config.features.n_blocks
+    edge = float(np.linalg.norm(store.affine[:3, :3], axis=0).mean())
+    return max(1, round(math.log2(_FEATURE_MM / edge)))
+
+
+def make_autoencoder(config: Config, store: VolumeStore, seed: int, **options: Any) -> ConvolutionalAutoencoder:
+    """Return an unfitted autoencoder as configured for these volumes; ``options`` are laid over."""
     own = config.features
     settings: dict[str, Any] = {
-        "n_blocks": own.n_blocks,
+        "n_blocks": blocks_of(config, store),
         "n_channels": own.n_channels,
         "stem": own.stem,
         "residual": own.residual,
+        "extraction": own.extraction,
         "mask_ratio": own.mask_ratio,
         "beta": own.beta,
         "noise": own.noise,
@@ -114,7 +126,7 @@ def fit_autoencoder(task: EncoderTask) -> Arrays:
         ``validation_loss`` by epoch, in shares of the mean brain's; ``best_epoch``; ``precision``, and why.
     """
     with one_thread():
-        model = make_autoencoder(task.config, task.seed, checkpoint=task.folder)
+        model = make_autoencoder(task.config, task.store, task.seed, checkpoint=task.folder)
         model.fit(task.store, rows=task.rows, groups=task.groups[task.rows])
         model.save(task.folder)
         before = model.untrained()
@@ -140,7 +152,9 @@ def fit_diagnosis_encoder(task: EncoderTask, labels: npt.NDArray[np.str_]) -> Ar
         ``features``, as :func:`coordinates` of all rows; ``probability`` of each class and ``classes``.
     """
     with one_thread():
-        model = DiagnosisEncoder.like(make_autoencoder(task.config, task.seed, beta=0.0, checkpoint=task.folder))
+        model = DiagnosisEncoder.like(
+            make_autoencoder(task.config, task.store, task.seed, beta=0.0, checkpoint=task.folder)
+        )
         model.fit(task.store, labels[task.rows], rows=task.rows, groups=task.groups[task.rows])
         return {
             "features": coordinates(model.transform(task.store), task.config),
@@ -163,7 +177,7 @@ def fit_grid_model(task: EncoderTask, n_blocks: int, n_channels: int, test_rows:
             folder=task.folder,
             blocks=(n_blocks,),
             channels=(n_channels,),
-            model=make_autoencoder(task.config, task.seed),
+            model=make_autoencoder(task.config, task.store, task.seed),
             rows=task.rows,
             test_rows=test_rows,
             groups=task.groups[task.rows],

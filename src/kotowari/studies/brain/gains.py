@@ -58,7 +58,7 @@ def _pairs(job: BrainJob) -> Iterator[dict[str, object]]:
 
 
 def _controls(job: BrainJob, question: Question) -> list[str]:
-    names = [UNTRAINED, pooling_name(job.config.features.n_blocks), voxels_name(8), voxels_name(12), COMPONENTS]
+    names = [UNTRAINED, pooling_name(job.n_blocks), voxels_name(8), voxels_name(12), COMPONENTS]
     told = job.knows_diagnosis and question.name != job.config.cohort.diagnosis
     return [*names[:1], *([LABEL_TRAINED] if told else []), *names[1:]]
 

@@ -15,7 +15,7 @@ from kotowari.core.options import validated
 from kotowari.core.runfolder import RunFolder
 from kotowari.studies.brain.config import Config
 from kotowari.studies.brain.data import lay_atlas, read_brains, read_inputs
-from kotowari.studies.brain.fitting import EncoderTask, make_regression
+from kotowari.studies.brain.fitting import EncoderTask, blocks_of, make_regression
 from kotowari.studies.brain.model.atlas import Atlas
 from kotowari.studies.brain.model.autoencoder import ConvolutionalAutoencoder
 from kotowari.studies.brain.model.latent_regression import LatentRegression
@@ -78,6 +78,12 @@ class BrainJob(Job[Config]):
     def internal(self) -> npt.NDArray[np.intp]:
         """Rows that may be learned from."""
         return np.flatnonzero(~self.external)
+
+    @cached_property
+    def site_labels(self) -> npt.NDArray[np.str_]:
+        """Site of every row; one without name where there is no such column."""
+        column = self.config.cohort.site
+        return np.full(len(self.cohort.table), "") if column is None else self.cohort.labels(column)
 
     @cached_property
     def diagnosis(self) -> npt.NDArray[np.str_] | None:
@@ -146,6 +152,11 @@ class BrainJob(Job[Config]):
     def regression(self, question: Question) -> LatentRegression:
         """Return the final regression of a target, on the features of the final encoder."""
         return LatentRegression.load(self.regression_folder(question))
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks of the autoencoder."""
+        return blocks_of(self.config, self.store)
 
     def model(self) -> LatentRegression:
         """Return the unfitted regression that all arms share."""

@@ -17,6 +17,8 @@ from kotowari.studies.brain.model.regression_scores import power_sentence
 from kotowari.studies.brain.planted import score_planted
 from kotowari.studies.brain.questions import Question
 from kotowari.studies.brain.reasons import controls_of, occlusion_box, stability_of
+from kotowari.studies.brain.sites import look_at_sites
+from kotowari.studies.brain.synthetic import synthetic_check
 from kotowari.trust.completeness import completeness_check
 
 __all__ = ["judge"]
@@ -26,6 +28,7 @@ _LEVEL = 0.05
 
 def judge(job: BrainJob, progress: Progress) -> None:
     """Run every test, and write the evidence of each target on its own scale with its verdicts."""
+    look_at_sites(job, progress)
     limit = list(implant_check(job, progress))
     planted_in = planted_question(job).name
     for number, question in enumerate(job.questions):
@@ -35,6 +38,7 @@ def judge(job: BrainJob, progress: Progress) -> None:
             *_chance(job, question),
             *_gain_checks(job, question),
             *_map_checks(job, number),
+            *synthetic_check(job, number),
             *(limit if question.name == planted_in else ()),
         ]
         _evidence(job, number, question, checks).save(job.path / "evidence", job.file_word(question.name))
@@ -71,7 +75,7 @@ def _gain_checks(job: BrainJob, question: Question) -> Iterator[Check]:
     controls = {
         "beyond the untrained network": UNTRAINED,
         "beyond the label-trained encoder": LABEL_TRAINED,
-        "beyond average pooling": pooling_name(job.config.features.n_blocks),
+        "beyond average pooling": pooling_name(job.n_blocks),
         "beyond smoothed voxels": voxels_name(8),
     }
     for name, control in controls.items():

@@ -15,7 +15,7 @@ from kotowari.core.errors import InputError
 from kotowari.formats.bids import read_participants
 from kotowari.studies.brain.volume_files import Layout, VolumeFile, find_volumes
 
-__all__ = ["Cohort", "read_cohort"]
+__all__ = ["Cohort", "participants_path", "read_cohort"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ def read_cohort(
     """
     source = Path(source)
     files = _of_session(find_volumes(source, layout=layout, pattern=pattern), session, source)
-    path = _participants_path(source, participants)
+    path = participants_path(source, participants)
     table = read_participants(path)
     owners, strangers = _owners(files, table)
     absent = [str(name) for name in table.index if name not in owners]
@@ -144,7 +144,14 @@ def read_cohort(
     return Cohort(kept, tuple(owners[str(name)][0].path for name in kept.index), path.name, notes)
 
 
-def _participants_path(source: Path, participants: Path | None) -> Path:
+def participants_path(source: Path, participants: Path | None) -> Path:
+    """Return the table of participants: the one named, the table of paths itself, or the one beside the volumes.
+
+    Raises
+    ------
+    InputError
+        When none is named, and neither the folder of the volumes nor the two above it hold a ``participants.tsv``.
+    """
     if participants is not None:
         return Path(participants)
     if source.is_file():

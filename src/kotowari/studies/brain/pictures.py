@@ -13,9 +13,12 @@ from kotowari.studies.brain.gains import INTERNAL, gains
 from kotowari.studies.brain.grid import GRID
 from kotowari.studies.brain.job import FINAL, BrainJob
 from kotowari.studies.brain.maps.map_similarity import similarity_table
+from kotowari.studies.brain.maps.planted_map import planted_regions
 from kotowari.studies.brain.questions import Question
 from kotowari.studies.brain.reasons import controls_of, in_box, occlusion_box, stability_of, voxel_edges
 from kotowari.studies.brain.reconstruction import RECONSTRUCTION
+from kotowari.studies.brain.sites import site_pictures
+from kotowari.studies.brain.synthetic import synthetic_pictures
 
 __all__ = ["pictures", "shown_questions"]
 
@@ -51,7 +54,7 @@ def pictures(job: BrainJob) -> Arrays:
         "quality_outlier": quality["outlying"],
     }
     found |= _maps(job) | _regions(job) | _training(job) | _predictions(job) | _scores(job) | _gains(job)
-    found |= _reconstruction(job)
+    found |= _reconstruction(job) | site_pictures(job) | synthetic_pictures(job)
     if (job.path / "tables" / GRID).exists():
         found |= _grid(job)
     if job.holds("null"):
@@ -120,6 +123,7 @@ def _regions(job: BrainJob) -> Arrays:
     for k in shown_questions(job):
         name = job.questions[k].name
         table = pd.read_csv(job.path / "tables" / f"regions-{job.file_word(name)}.csv").head(_REGIONS_SHOWN)
+        table["planted"] = _planted(job, name, table["label"].to_numpy())
         tables.append(table.assign(target=name))
     joined = pd.concat(tables, ignore_index=True)
     found: Arrays = {
@@ -129,9 +133,20 @@ def _regions(job: BrainJob) -> Arrays:
         "region_sign": joined["sign"].map({"+": 1, "-": -1, "0": 0}).to_numpy(np.int64),
         "region_frequency": joined["selection_frequency"].to_numpy(np.float64),
     }
+    if job.config.data.volumes == "phantom":
+        found["region_planted"] = joined["planted"].to_numpy(bool)
     if "p" in joined:
         found["region_p"] = joined["p"].to_numpy(np.float64)
     return found
+
+
+def _planted(job: BrainJob, name: str, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return which regions hold a planted effect in half of their voxels or more."""
+    truth = planted_truth(job.config, name, job.store) if job.config.data.volumes == "phantom" else None
+    if truth is None:
+        return np.zeros(len(labels), dtype=bool)
+    planted, _ = planted_regions(np.zeros(truth.shape), truth, job.atlas.labels)
+    return planted[np.searchsorted(job.atlas.numbers, labels)]
 
 
 def _training(job: BrainJob) -> Arrays:

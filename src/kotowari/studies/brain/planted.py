@@ -14,9 +14,9 @@ __all__ = ["PLANTED", "score_planted"]
 PLANTED = "planted.csv"
 _MAPS = {
     "gradient": "gradient",
-    "gradient-times-input": "gradient x input",
+    "gradient_times_input": "gradient x input",
     "smoothgrad": "SmoothGrad",
-    "integrated-gradients": "integrated gradients",
+    "integrated_gradients": "integrated gradients",
 }
 
 
@@ -31,7 +31,7 @@ def score_planted(job: BrainJob) -> None:
         plain = job.shard("glm", f"question-{number}")
         maps = {
             "occlusion by region": in_box(job.atlas, regions[f"ranking-{number}"][0]),
-            **{told: voxels[name] for name, told in _MAPS.items()},
+            **{told: voxels[name] for name, told in _MAPS.items() if name in voxels},
             "smoothed voxels, GLM": plain["glm-t"],
             "CONTROL occlusion, untrained network": in_box(job.atlas, regions[f"untrained-{number}"]),
             "CONTROL mean grey matter": job.encoder().mean_brain_,

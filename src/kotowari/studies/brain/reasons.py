@@ -1,5 +1,6 @@
 """Where the predictions come from: maps of the final encoder, of those of the folds, and of their controls."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from kotowari.core.jobs import Arrays
 from kotowari.core.page import write_table
 from kotowari.core.progress import Progress
 from kotowari.studies.brain.comparison import answer, encoder_arms
+from kotowari.studies.brain.config import Maps
 from kotowari.studies.brain.job import FINAL, OURS, BrainJob
 from kotowari.studies.brain.maps.brain_score import BrainScore
 from kotowari.studies.brain.maps.control_fits import fitted_regression, shuffled_regressions
@@ -29,6 +31,7 @@ from kotowari.studies.brain.model.latent_regression import LatentRegression
 from kotowari.studies.brain.model.volume_store import VolumeStore
 from kotowari.studies.brain.questions import Question
 from kotowari.studies.brain.reconstruction import mean_volumes
+from kotowari.studies.brain.synthetic import decode_targets
 from kotowari.training.devices import one_thread
 
 __all__ = [
@@ -45,6 +48,7 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float64]
 _SMOOTH_DRAWS = 4
+_SIGNED = {"gradient", "smoothgrad"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +71,8 @@ class MapTask:
         Shuffled targets, each with a regression of its own; 0 for none.
     seed
         Of the shuffles.
+    maps
+        Which maps are drawn, and how finely.
     """
 
     folder: Path
@@ -77,6 +83,7 @@ class MapTask:
     model: LatentRegression
     n_shuffles: int
     seed: int
+    maps: Maps
 
 
 def find_reasons(job: BrainJob, progress: Progress) -> None:
@@ -90,6 +97,7 @@ def find_reasons(job: BrainJob, progress: Progress) -> None:
     without = job.run(progress, "Maps without a network", "glm", map_without_network, plain)
     means = {FINAL: (job.encoder_folder(), job.store, job.internal)}
     job.run(progress, "Mean reconstruction", "means", mean_volumes, means)
+    decode_targets(job)
     for k, question in enumerate(job.questions):
         word, store = job.file_word(question.name), job.store
         controls, stability = controls_of(job, k), stability_of(job, k)
@@ -97,7 +105,7 @@ def find_reasons(job: BrainJob, progress: Progress) -> None:
         store.save_map(job.path / "maps" / f"{word}-occlusion.nii.gz", box)
         for name, values in {**found[f"question-{k}"], **without[f"question-{k}"]}.items():
             if values.shape == store.mask.shape:
-                store.save_map(job.path / "maps" / f"{word}-{name}.nii.gz", values.astype(np.float32))
+                store.save_map(job.path / "maps" / f"{word}-{name.replace('_', '-')}.nii.gz", values.astype(np.float32))
         part = _regions(job, FINAL)
         table = region_table(
             job.atlas,
@@ -165,16 +173,18 @@ def explain_voxels(task: MapTask, number: int) -> Arrays:
         regression = fitted_regression(task.model, encoder.transform(task.store), question.target, question.subjects)
         score, rows = BrainScore(encoder, [regression]), task.explained[number]
         sites = None if question.subjects.sites is None else question.subjects.sites[rows]
-        ask = partial(group_maps, score, task.store, rows=rows, sites=sites)
-        integrated = ask(integrated_gradients)
-        found: Arrays = {
-            "gradient": ask(gradient).signed[0],
-            "gradient-times-input": ask(gradient_times_input).absolute[0],
-            "smoothgrad": ask(partial(smooth_grad, n_draws=_SMOOTH_DRAWS, random_state=task.seed)).signed[0],
-            "integrated-gradients": integrated.absolute[0],
+        ways: dict[str, Callable[..., Any]] = {
+            "gradient": gradient,
+            "gradient_times_input": gradient_times_input,
+            "smoothgrad": partial(smooth_grad, n_draws=_SMOOTH_DRAWS, random_state=task.seed),
+            "integrated_gradients": partial(integrated_gradients, max_points=task.maps.max_points),
         }
-        if integrated.gap is not None:
-            found["gap"] = integrated.gap[0]
+        found: Arrays = {}
+        for name in task.maps.methods:
+            maps = group_maps(score, task.store, ways[name], rows=rows, sites=sites)
+            found[name] = (maps.signed if name in _SIGNED else maps.absolute)[0]
+            if maps.gap is not None:
+                found["gap"] = maps.gap[0]
         return found
 
 
@@ -250,11 +260,17 @@ def _task(job: BrainJob, name: str) -> MapTask:
         job.store,
         job.atlas,
         tuple(asked),
-        tuple(question.target.rows for question in job.questions),
+        tuple(_spread(question.target.rows, job.config.maps.n_explained) for question in job.questions),
         job.model(),
         job.config.trust.n_map_shuffles if name == FINAL else 0,
         job.seed("maps"),
+        job.config.maps,
     )
+
+
+def _spread(rows: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:
+    """Return up to ``n`` rows, spread evenly over all."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).round().astype(np.intp))]
 
 
 def _plain_task(job: BrainJob, question: Question) -> tuple[Any, ...]:

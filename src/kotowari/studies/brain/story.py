@@ -196,7 +196,7 @@ def _facts(job: BrainJob) -> list[tuple[str, str]]:
         ("Covariates", ", ".join(config.cohort.covariates) or "none"),
         (
             "Network",
-            f"{own.n_blocks} blocks of {own.n_channels} channels, "
+            f"{job.n_blocks} blocks of {own.n_channels} channels, "
             f"{sum(one.numel() for one in encoder.reconstruction_.parameters()):,} parameters, "
             f"{int(np.prod(encoder.feature_shape_)):,} features; mean absolute error in the mask, at most "
             f"{own.max_epochs} epochs of Adam at {own.learning_rate:g}; {'; '.join(final['precision'])}",
@@ -264,6 +264,13 @@ def _tables(job: BrainJob) -> list[Table]:
             "Area under the curve and average precision by voxel and region, beside the share that was planted.",
             "trust",
             40,
+        ),
+        "sites.csv": (
+            "Sites in the features",
+            "Whether the site can be told in subjects who had no part in the harmonising, and what is kept of targets; "
+            "here alone subjects of all sites are learned from.",
+            "trust",
+            20,
         ),
         "volumes.csv": ("Volumes", "Grey matter in the mask, and likeness to the mean brain.", "patients", 8),
     }

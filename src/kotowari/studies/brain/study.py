@@ -16,6 +16,7 @@ from kotowari.studies.brain.applying import apply
 from kotowari.studies.brain.chance import permute_targets
 from kotowari.studies.brain.comparison import (
     answer,
+    diagnosis_rows,
     encoder_arms,
     external_answer,
     final_features,
@@ -113,7 +114,7 @@ def fit(job: BrainJob, progress: Progress) -> None:
         }
         rows += held_out_rows(job, question, beyond, roles, external=True)
         _write_predictions(job, question.name, said[question.name][OURS], beyond.get(OURS))
-    job.folder.write_metrics("fit", rows)
+    job.folder.write_metrics("fit", rows + diagnosis_rows(job))
     fit_regressions(job)
 
 

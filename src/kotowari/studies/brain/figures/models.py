@@ -1,7 +1,5 @@
 """Every model that was asked, on the same subjects: ours, untrained, trivial nulls, comparators."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -21,14 +19,6 @@ __all__ = ["models_picture"]
 
 _MOST = 15
 _NEAR = 0.16  # of a row: how far the two scores of a model lie from its middle
-_COLUMN_HEAD: dict[str, Any] = {
-    "xycoords": "axes fraction",
-    "textcoords": "offset points",
-    "ha": "right",
-    "size": 8,
-    "color": SOFT,
-    "annotation_clip": False,
-}
 FloatArray = npt.NDArray[np.float64]
 Scores = list[FloatArray]  # value, low end, high end
 
@@ -100,9 +90,18 @@ def _limits(axes: Axes, seen: FloatArray) -> None:
 
 def _figures(axes: Axes, inside: Scores, outside: FloatArray | None, site: str) -> None:
     """Write scores and intervals in columns beside the rows."""
-    axes.annotate("95 %", (1, 1), (106, 6), **_COLUMN_HEAD)
     if outside is not None:
-        axes.annotate(shorten(site, 8), (1, 1), (150, 6), **_COLUMN_HEAD)
+        axes.annotate(
+            shorten(site, 8),
+            (1, 1),
+            (150, 6),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="right",
+            size=8,
+            color=SOFT,
+            annotation_clip=False,
+        )
     for row, (value, low, high) in enumerate(zip(*inside, strict=True)):
         known = np.isfinite(low) and np.isfinite(high)
         ends = f"{fixed(low, 2)} to {fixed(high, 2)}" if known else DASH

@@ -26,13 +26,13 @@ def in_order_of_role(roles: list[str]) -> list[int]:
     return sorted(range(len(roles)), key=lambda k: place.get(roles[k], len(place)))
 
 
-def name_roles(axes: Axes, roles: list[str], *, lift: float = 6, apart: float = 72) -> None:
-    """Write every role once, in its colour, in a line above the axes; points."""
+def name_roles(axes: Axes, roles: list[str]) -> None:
+    """Write every role once, in its colour, in a line above the axes."""
     for k, role in enumerate(dict.fromkeys(roles)):
         axes.annotate(
             f"● {role}",
             (0, 1),
-            (apart * k, lift),
+            (66 * k, 6),
             xycoords="axes fraction",
             textcoords="offset points",
             color=role_colour(role),

@@ -13,7 +13,12 @@ from kotowari.core.errors import ShapeError
 from kotowari.core.seeds import derive_seed
 from kotowari.networks.autoencoder3d import Autoencoder3d, Stem
 from kotowari.studies.brain.model.autoencoder_input import BrainStatistics, MaskedTargets, WindowInputs, held_out
-from kotowari.studies.brain.model.autoencoder_network import BrainReconstruction, ReconstructionError, Residual
+from kotowari.studies.brain.model.autoencoder_network import (
+    BrainReconstruction,
+    Extraction,
+    ReconstructionError,
+    Residual,
+)
 from kotowari.studies.brain.model.autoencoder_saved import read_encoder, training_name, write_encoder
 from kotowari.studies.brain.model.brain_encoder import BrainEncoder
 from kotowari.training.loop import train
@@ -43,6 +48,10 @@ class ConvolutionalAutoencoder(BrainEncoder):
     residual
         ``"mean"``: the network sees the deviation from the mean training brain, in standard deviations, and adds to the
         mean brain what it makes of it. ``"none"``: it sees and makes whole volumes, as in the paper.
+    extraction
+        What features are. ``"map"``: the coarse map that the decoder starts from, as in the paper. ``"extremes"``: the
+        largest and the smallest value in each of its voxels before the last rectifier, twice as many features; the map
+        keeps of a voxel where tissue is missing nothing but a 0. Needs a last block that pools, and ``beta`` 0.
     mask_ratio
         Share of small cubes hidden from the network in training, 0 up to 1.
     beta
@@ -102,6 +111,7 @@ class ConvolutionalAutoencoder(BrainEncoder):
         *,
         stem: Stem = "plain",
         residual: Residual = "mean",
+        extraction: Extraction = "map",
         mask_ratio: float = 0.0,
         beta: float = 0.0,
         noise: float = 0.0,
@@ -121,6 +131,7 @@ class ConvolutionalAutoencoder(BrainEncoder):
         self.n_channels = n_channels
         self.stem = stem
         self.residual = residual
+        self.extraction = extraction
         self.mask_ratio = mask_ratio
         self.beta = beta
         self.noise = noise
@@ -220,7 +231,15 @@ class ConvolutionalAutoencoder(BrainEncoder):
         return self.beta > 0
 
     def _around(self, network: Autoencoder3d, mask: Tensor, mean: Tensor, sd: float) -> BrainReconstruction:
-        return BrainReconstruction(network, mask, mean, sd, residual=self.residual, mask_ratio=self.mask_ratio)
+        return BrainReconstruction(
+            network,
+            mask,
+            mean,
+            sd,
+            residual=self.residual,
+            mask_ratio=self.mask_ratio,
+            extraction=self.extraction,
+        )
 
     def _train(self, inputs: WindowInputs, learning: Rows, stopping: Rows) -> None:
         targets, loss = MaskedTargets(inputs), ReconstructionError(self.mean_brain_mae_, self.beta)

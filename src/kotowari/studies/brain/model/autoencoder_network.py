@@ -8,9 +8,10 @@ from torch.nn import functional
 
 from kotowari.networks.autoencoder3d import Autoencoder3d, drawn
 
-__all__ = ["BrainFeatures", "BrainReconstruction", "ReconstructionError", "Residual"]
+__all__ = ["BrainFeatures", "BrainReconstruction", "Extraction", "ReconstructionError", "Residual"]
 
 Residual = Literal["none", "mean"]
+Extraction = Literal["map", "extremes"]
 
 
 class BrainFeatures(nn.Module):
@@ -36,6 +37,9 @@ class BrainFeatures(nn.Module):
     mask_ratio
         Share of the cubes of ``2**(n_blocks - 1)`` voxels that are hidden from the network while it is trained, behind
         the mean brain; 0 up to 1.
+    extraction
+        What features are: ``"map"``, the coarse map that the decoder starts from; ``"extremes"``, the largest and the
+        smallest value in each of its voxels before they are rectified and the smaller ones thrown away.
     """
 
     def __init__(
@@ -47,9 +51,11 @@ class BrainFeatures(nn.Module):
         *,
         residual: Residual = "mean",
         mask_ratio: float = 0.0,
+        extraction: Extraction = "map",
     ) -> None:
         super().__init__()
         self.network, self.residual, self.mask_ratio = network, residual, mask_ratio
+        self.extraction = extraction
         brain = torch.zeros(mask.shape)
         brain[mask] = mean
         self.mask: Tensor
@@ -60,6 +66,12 @@ class BrainFeatures(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """``(batch, 1, *box) -> (batch, feature)``."""
+        if self.extraction == "extremes":
+            return self.network.extremes(self._scaled(x)).flatten(1)
+        return self.latent(x)
+
+    def latent(self, x: Tensor) -> Tensor:
+        """Return the coarse map, flattened, whatever features are."""
         return self.network.encode(self._scaled(x)).flatten(1)
 
     def hidden(self, x: Tensor) -> Tensor:
@@ -93,7 +105,7 @@ class BrainReconstruction(BrainFeatures):
     ----------
     network
         The autoencoder; its parameters are those that are learned.
-    mask, mean, sd, residual, mask_ratio
+    mask, mean, sd, residual, mask_ratio, extraction
         As in :class:`BrainFeatures`.
     """
 
@@ -106,8 +118,9 @@ class BrainReconstruction(BrainFeatures):
         *,
         residual: Residual = "mean",
         mask_ratio: float = 0.0,
+        extraction: Extraction = "map",
     ) -> None:
-        super().__init__(network, mask, mean, sd, residual=residual, mask_ratio=mask_ratio)
+        super().__init__(network, mask, mean, sd, residual=residual, mask_ratio=mask_ratio, extraction=extraction)
         if residual == "mean":
             last = network.head[-1]
             for parameter in last.parameters():
@@ -128,8 +141,10 @@ class BrainReconstruction(BrainFeatures):
         return torch.cat([voxels, divergence.to(voxels) / voxels.shape[1]], dim=1)
 
     def decode(self, features: Tensor) -> Tensor:
-        """``(batch, feature) -> (batch, voxel)``."""
+        """``(batch, feature) -> (batch, voxel)``; of extremes, the larger ones rectified are decoded."""
         space = tuple(self.mask.shape)
+        if self.extraction == "extremes":
+            features = features.chunk(2, dim=1)[0].relu()
         return self._voxels(self.network.decode(features.reshape(-1, *self.network.feature_shape(space)), space))
 
     def _voxels(self, decoded: Tensor) -> Tensor:

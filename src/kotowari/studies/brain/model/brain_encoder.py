@@ -24,7 +24,7 @@ from kotowari.studies.brain.model.autoencoder_input import (
     row_numbers,
     volumes_at_once,
 )
-from kotowari.studies.brain.model.autoencoder_network import BrainFeatures, Residual
+from kotowari.studies.brain.model.autoencoder_network import BrainFeatures, Extraction, Residual
 from kotowari.studies.brain.model.autoencoder_saved import kept_choice
 from kotowari.training.devices import require_device
 from kotowari.training.loop import History, Loss, Samples
@@ -67,6 +67,7 @@ class BrainEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     n_channels: int
     stem: Stem
     residual: Residual
+    extraction: Extraction
     mask_ratio: float
     noise: float
     max_epochs: int
@@ -169,7 +170,8 @@ class BrainEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.mean_brain_[mask] = mean
         seen = torch.from_numpy(self.mask_[window].copy())
         self.reconstruction_ = self._around(network, seen, torch.from_numpy(np.ascontiguousarray(mean)), sd).eval()
-        self.feature_shape_ = network.feature_shape(self.mask_[window].shape)
+        channels, *coarse = network.feature_shape(self.mask_[window].shape)
+        self.feature_shape_ = (channels * (2 if self.extraction == "extremes" else 1), *coarse)
         self._n_features_out = int(np.prod(self.feature_shape_))
 
     def _opened(self, X: Any, rows: Any) -> tuple[VolumeSource, WindowInputs]:
@@ -248,9 +250,15 @@ class BrainEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Tell of each option whether it is in range."""
         return {
             "residual": self.residual in {"none", "mean"},
+            "extraction": self.extraction == "map"
+            or (self.extraction == "extremes" and self._pools() and not self._variational()),
             "mask_ratio": 0 <= self.mask_ratio < 1,
             "validation_fraction": 0 <= self.validation_fraction <= 0.5,
         }
+
+    def _pools(self) -> bool:
+        """Tell whether the last block ends in a pool: a strided one does not."""
+        return self.stem == "plain" or self.n_blocks > 1
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -17,7 +17,7 @@ from kotowari.core.seeds import derive_seed
 from kotowari.networks.autoencoder3d import Autoencoder3d, Stem
 from kotowari.studies.brain.model.autoencoder import ConvolutionalAutoencoder
 from kotowari.studies.brain.model.autoencoder_input import BrainStatistics, WindowInputs, held_out
-from kotowari.studies.brain.model.autoencoder_network import Residual
+from kotowari.studies.brain.model.autoencoder_network import Extraction, Residual
 from kotowari.studies.brain.model.autoencoder_saved import read_encoder, training_name, write_encoder
 from kotowari.studies.brain.model.brain_encoder import BrainEncoder
 from kotowari.studies.brain.model.diagnosis_network import BrainClassifier
@@ -46,7 +46,7 @@ class DiagnosisEncoder(BrainEncoder):
 
     Parameters
     ----------
-    n_blocks, n_channels, stem, residual, mask_ratio, noise
+    n_blocks, n_channels, stem, residual, extraction, mask_ratio, noise
         As in :class:`ConvolutionalAutoencoder`.
     max_epochs, patience, batch_size, learning_rate, validation_fraction
         As there; ``validation_fraction`` is a share of every class.
@@ -78,6 +78,7 @@ class DiagnosisEncoder(BrainEncoder):
         *,
         stem: Stem = "plain",
         residual: Residual = "mean",
+        extraction: Extraction = "map",
         mask_ratio: float = 0.0,
         noise: float = 0.0,
         max_epochs: int = 20,
@@ -96,6 +97,7 @@ class DiagnosisEncoder(BrainEncoder):
         self.n_channels = n_channels
         self.stem = stem
         self.residual = residual
+        self.extraction = extraction
         self.mask_ratio = mask_ratio
         self.noise = noise
         self.max_epochs = max_epochs
@@ -209,6 +211,7 @@ class DiagnosisEncoder(BrainEncoder):
             n_classes=len(self.classes_),
             residual=self.residual,
             mask_ratio=self.mask_ratio,
+            extraction=self.extraction,
         )
 
     def _train(self, inputs: WindowInputs, codes: Rows, learning: Rows, stopping: Rows) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kotowari.networks.autoencoder3d import Autoencoder3d
-from kotowari.studies.brain.model.autoencoder_network import BrainFeatures, Residual
+from kotowari.studies.brain.model.autoencoder_network import BrainFeatures, Extraction, Residual
 
 __all__ = ["BrainClassifier"]
 
@@ -17,7 +17,7 @@ __all__ = ["BrainClassifier"]
 class BrainClassifier(BrainFeatures):
     r"""Scores of classes from a volume.
 
-    .. math:: f = \frac{W z}{\sqrt{p}} + b, \quad z \text{ the } p \text{ features}
+    .. math:: f = \frac{W z}{\sqrt{p}} + b, \quad z \text{ the } p \text{ values of the coarse map}
 
     The head begins with zeros, so that the first answer is an equal share for every class. Without the root one step of
     the optimiser, which moves all weights by as much, would change the scores in proportion to the number of features,
@@ -27,7 +27,7 @@ class BrainClassifier(BrainFeatures):
     ----------
     network
         The autoencoder whose encoder is learned; no variational one.
-    mask, mean, sd, residual, mask_ratio
+    mask, mean, sd, residual, mask_ratio, extraction
         As in :class:`BrainFeatures`.
     n_classes
         2 or more.
@@ -43,8 +43,9 @@ class BrainClassifier(BrainFeatures):
         n_classes: int,
         residual: Residual = "mean",
         mask_ratio: float = 0.0,
+        extraction: Extraction = "map",
     ) -> None:
-        super().__init__(network, mask, mean, sd, residual=residual, mask_ratio=mask_ratio)
+        super().__init__(network, mask, mean, sd, residual=residual, mask_ratio=mask_ratio, extraction=extraction)
         for part in (network.decoders, network.head):
             part.requires_grad_(False)
         self.weight = nn.Parameter(torch.zeros(n_classes, math.prod(network.feature_shape(tuple(mask.shape)))))
@@ -53,4 +54,4 @@ class BrainClassifier(BrainFeatures):
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, 1, *box) -> (batch, class)``."""
         scaled = self.weight / math.sqrt(self.weight.shape[1])
-        return functional.linear(self.encode(self._seen(x)), scaled, self.bias).float()
+        return functional.linear(self.latent(self._seen(x)), scaled, self.bias).float()
