@@ -117,16 +117,17 @@ class Features(Options):
     grid_channels: tuple[int, ...] = Field((4, 16), description="widths of the grid")
 
 
-MapMethod = Literal["gradient", "gradient_times_input", "smoothgrad", "integrated_gradients"]
+MapMethod = Literal["smoothed_gradient", "gradient", "gradient_times_input", "smoothgrad", "integrated_gradients"]
 
 
 class Maps(Options):
     """Which maps are drawn beside occlusion by region."""
 
     methods: tuple[MapMethod, ...] = Field(
-        ("gradient", "gradient_times_input", "smoothgrad", "integrated_gradients"),
+        ("smoothed_gradient", "gradient", "gradient_times_input", "smoothgrad", "integrated_gradients"),
         description="maps by gradients, voxel by voxel",
     )
+    smoothing_mm: float = Field(20.0, ge=0, description="full width at half maximum of the smoothed gradient, mm")
     n_explained: int = Field(24, ge=2, description="subjects whose maps are averaged, spread over the table")
     max_points: int = Field(64, ge=16, description="most points on the path of integrated gradients")
 
@@ -142,7 +143,8 @@ class Trust(Options):
     """How predictions and maps are tested."""
 
     n_permutations: int = Field(99, ge=0, description="refits on permuted targets")
-    n_map_shuffles: int = Field(99, ge=0, description="maps of shuffled targets")
+    n_map_shuffles: int = Field(99, ge=1, description="maps of shuffled targets, by region")
+    n_voxel_shuffles: int = Field(39, ge=1, description="maps of shuffled targets, by smoothed gradient")
     n_glm_permutations: int = Field(199, ge=1, description="permutations of the map without a network")
     smoothing_mm: float = Field(8.0, ge=0, description="full width at half maximum of the map without a network, mm")
     n_strongest: int = Field(5, ge=1, description="regions of a fit that count as chosen")
@@ -159,13 +161,25 @@ _PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
         "features": {"max_epochs": 60, "grid_blocks": (1, 2, 3, 4), "grid_channels": (1, 4, 16, 32)},
         "maps": {"n_explained": 60, "max_points": 128},
         "validation": {"n_repeats": 2},
-        "trust": {"n_permutations": 199, "n_map_shuffles": 199, "n_glm_permutations": 999, "implant_repeats": 10},
+        "trust": {
+            "n_permutations": 199,
+            "n_map_shuffles": 199,
+            "n_voxel_shuffles": 99,
+            "n_glm_permutations": 999,
+            "implant_repeats": 10,
+        },
     },
     "full": {
         "features": {"max_epochs": 100, "grid_blocks": (1, 2, 3, 4), "grid_channels": (1, 4, 16, 32)},
         "maps": {"n_explained": 1000, "max_points": 256},
         "validation": {"n_repeats": 5},
-        "trust": {"n_permutations": 999, "n_map_shuffles": 999, "n_glm_permutations": 4999, "implant_repeats": 20},
+        "trust": {
+            "n_permutations": 999,
+            "n_map_shuffles": 999,
+            "n_voxel_shuffles": 199,
+            "n_glm_permutations": 4999,
+            "implant_repeats": 20,
+        },
     },
 }
 

@@ -1,12 +1,14 @@
 """What goes into the brain study: volumes in one store, participants, and what is asked of whom."""
 
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kotowari.core.errors import RunFolderError
 from kotowari.core.files import fingerprint
 from kotowari.core.progress import Progress
 from kotowari.formats.nifti import write_nifti
@@ -65,15 +67,26 @@ def read_inputs(config: Config) -> list[dict[str, str | int]]:
 
 def build_store(config: Config, cohort: Cohort, folder: Path, progress: Progress) -> VolumeStore:
     """Put all volumes into one store, or open it where it stands; the mask is that of the internal subjects."""
-    if (folder / "store.json").is_file() and config.data.volumes == "phantom":
-        return VolumeStore.open(folder)
     if config.data.volumes == "phantom":
+        rmtree(folder, ignore_errors=True)  # of a start that was stopped or refused, perhaps of other subjects
         own = config.phantom
         brains = simulate_brains(own.n_subjects, seed=own.seed, voxel_mm=own.voxel_mm, plants=own.plants)
         return VolumeStore.from_arrays(
             list(brains.volumes), brains.mask, brains.affine, folder, subjects=cohort.subjects
         )
+    stood = (folder / "store.json").is_file()
+    try:
+        return _build_from_files(config, cohort, folder, progress)
+    except RunFolderError:
+        if not stood:
+            raise
+        rmtree(folder)  # of a start that was refused after its volumes were read, and that had others
+        return _build_from_files(config, cohort, folder, progress)
+
+
+def _build_from_files(config: Config, cohort: Cohort, folder: Path, progress: Progress) -> VolumeStore:
     inside = ~external_rows(config, cohort)
+    makes_mask = [name for name, own in zip(cohort.subjects, inside, strict=True) if own]
     with progress.bar("Volumes into one store", len(cohort.paths)) as advance:
         return VolumeStore.build(
             cohort.paths,
@@ -81,7 +94,7 @@ def build_store(config: Config, cohort: Cohort, folder: Path, progress: Progress
             folder,
             subjects=cohort.subjects,
             threshold=config.data.mask_threshold,
-            mask_subjects=[name for name, own in zip(cohort.subjects, inside, strict=True) if own],
+            mask_subjects=None if config.data.mask else makes_mask,
             resample=config.data.resample,
             workers=config.workers,
             advance=advance,

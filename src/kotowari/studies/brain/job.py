@@ -1,5 +1,6 @@
 """One run of the brain study, as its stages see it: configuration, volumes and what earlier stages left behind."""
 
+import hashlib
 import re
 from functools import cached_property
 from pathlib import Path
@@ -43,11 +44,18 @@ class BrainJob(Job[Config]):
         return cohort
 
     def input_fingerprints(self) -> list[dict[str, Any]]:
-        """Return name, sha256 and size of every input file; of the volumes once they are in the store."""
-        volumes = []
-        if (self.store_folder / "store.json").is_file():
-            volumes = [{name: entry[name] for name in ("name", "sha256", "bytes")} for entry in self.store.inputs]
-        return [*read_inputs(self.config), *volumes]
+        """Return name, sha256 and size of every input file; of all volumes together, whose names may be patients'."""
+        found = read_inputs(self.config)
+        if (self.store_folder / "store.json").is_file() and self.store.inputs:
+            sums = "".join(str(entry["sha256"]) for entry in self.store.inputs)
+            found.append(
+                {
+                    "name": f"{len(self.store.inputs)} volumes",
+                    "sha256": hashlib.sha256(sums.encode()).hexdigest(),
+                    "bytes": sum(int(entry["bytes"]) for entry in self.store.inputs),
+                }
+            )
+        return found
 
     @property
     def store_folder(self) -> Path:

@@ -1,12 +1,14 @@
 """The tests of a run: predictions against chance and controls, maps against theirs, and what could have been found."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kotowari.core.evidence import Check, Evidence, Frame
+from kotowari.core.page import write_table
 from kotowari.core.progress import Progress
 from kotowari.studies.brain.chance import main_metric
 from kotowari.studies.brain.comparison import pooling_name, voxels_name
@@ -16,7 +18,7 @@ from kotowari.studies.brain.job import LABEL_TRAINED, OURS, UNTRAINED, BrainJob
 from kotowari.studies.brain.model.regression_scores import power_sentence
 from kotowari.studies.brain.planted import score_planted
 from kotowari.studies.brain.questions import Question
-from kotowari.studies.brain.reasons import controls_of, occlusion_box, stability_of
+from kotowari.studies.brain.reasons import controls_of, map_rows, occlusion_box, stability_of, voxel_controls_of
 from kotowari.studies.brain.sites import look_at_sites
 from kotowari.studies.brain.synthetic import synthetic_check
 from kotowari.trust.completeness import completeness_check
@@ -42,6 +44,8 @@ def judge(job: BrainJob, progress: Progress) -> None:
             *(limit if question.name == planted_in else ()),
         ]
         _evidence(job, number, question, checks).save(job.path / "evidence", job.file_word(question.name))
+    rows = [row for number in range(len(job.questions)) for row in map_rows(job, number)]
+    write_table(job.path / "tables" / "maps.csv", pd.DataFrame(rows))
     if job.config.data.volumes == "phantom":
         score_planted(job)
 
@@ -96,12 +100,14 @@ def _gain_words(row: pd.DataFrame, metric: str) -> str:
 
 
 def _map_checks(job: BrainJob, number: int) -> Iterator[Check]:
-    yield from controls_of(job, number).checks if job.config.trust.n_map_shuffles else ()
+    yield from controls_of(job, number).checks
     yield stability_of(job, number).check
+    by_voxel = voxel_controls_of(job, number)
+    for check in () if by_voxel is None else by_voxel.checks:
+        yield replace(check, name=f"smoothed gradient, {check.name}")
     gap = job.shard("voxels", f"question-{number}").get("gap")
     if gap is not None:
-        found = completeness_check(gap)
-        yield Check("completeness of integrated gradients", found.value, found.threshold, found.verdict, found.sentence)
+        yield replace(completeness_check(gap), name="completeness of integrated gradients")
 
 
 def _evidence(job: BrainJob, number: int, question: Question, checks: list[Check]) -> Evidence:

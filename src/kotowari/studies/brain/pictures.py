@@ -9,13 +9,14 @@ from kotowari.core.runfolder import Metric
 from kotowari.studies.brain.chance import main_metric
 from kotowari.studies.brain.comparison import external_name
 from kotowari.studies.brain.data import planted_truth
+from kotowari.studies.brain.explaining import in_box, voxel_edges
 from kotowari.studies.brain.gains import INTERNAL, gains
 from kotowari.studies.brain.grid import GRID
 from kotowari.studies.brain.job import FINAL, BrainJob
 from kotowari.studies.brain.maps.map_similarity import similarity_table
 from kotowari.studies.brain.maps.planted_map import planted_regions
 from kotowari.studies.brain.questions import Question
-from kotowari.studies.brain.reasons import controls_of, in_box, occlusion_box, stability_of, voxel_edges
+from kotowari.studies.brain.reasons import controls_of, occlusion_box, stability_of
 from kotowari.studies.brain.reconstruction import RECONSTRUCTION
 from kotowari.studies.brain.sites import site_pictures
 from kotowari.studies.brain.synthetic import synthetic_pictures

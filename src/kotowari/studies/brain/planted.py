@@ -5,14 +5,16 @@ import pandas as pd
 
 from kotowari.core.page import write_table
 from kotowari.studies.brain.data import planted_truth
+from kotowari.studies.brain.explaining import in_box, voxel_edges
 from kotowari.studies.brain.job import FINAL, BrainJob
 from kotowari.studies.brain.maps.planted_map import planted_map_scores
-from kotowari.studies.brain.reasons import in_box, voxel_edges
 
 __all__ = ["PLANTED", "score_planted"]
 
 PLANTED = "planted.csv"
 _MAPS = {
+    "smoothed_gradient": "smoothed gradient",
+    "untrained smoothed_gradient": "CONTROL smoothed gradient, untrained network",
     "gradient": "gradient",
     "gradient_times_input": "gradient x input",
     "smoothgrad": "SmoothGrad",

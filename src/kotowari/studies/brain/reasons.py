@@ -1,9 +1,6 @@
 """Where the predictions come from: maps of the final encoder, of those of the folds, and of their controls."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,77 +10,24 @@ from kotowari.core.jobs import Arrays
 from kotowari.core.page import write_table
 from kotowari.core.progress import Progress
 from kotowari.studies.brain.comparison import answer, encoder_arms
-from kotowari.studies.brain.config import Maps
+from kotowari.studies.brain.explaining import (
+    MapTask,
+    explain_regions,
+    explain_voxels,
+    in_box,
+    map_without_network,
+    voxel_edges,
+)
 from kotowari.studies.brain.job import FINAL, OURS, BrainJob
-from kotowari.studies.brain.maps.brain_score import BrainScore
-from kotowari.studies.brain.maps.control_fits import fitted_regression, shuffled_regressions
 from kotowari.studies.brain.maps.controls import MapControls, judge_map
-from kotowari.studies.brain.maps.gradients import gradient, gradient_times_input, integrated_gradients, smooth_grad
+from kotowari.studies.brain.maps.map_similarity import similarity_table
 from kotowari.studies.brain.maps.map_stability import MapStability, map_stability
-from kotowari.studies.brain.maps.mass_univariate import mass_univariate
-from kotowari.studies.brain.maps.occlusion import RegionEffects, occlude_regions
-from kotowari.studies.brain.maps.patterns import haufe_pattern
 from kotowari.studies.brain.maps.region_table import region_table
-from kotowari.studies.brain.maps.voxel_maps import group_maps
-from kotowari.studies.brain.model.atlas import Atlas
-from kotowari.studies.brain.model.autoencoder import ConvolutionalAutoencoder
-from kotowari.studies.brain.model.latent_regression import LatentRegression
-from kotowari.studies.brain.model.volume_store import VolumeStore
 from kotowari.studies.brain.questions import Question
 from kotowari.studies.brain.reconstruction import mean_volumes
 from kotowari.studies.brain.synthetic import decode_targets
-from kotowari.training.devices import one_thread
 
-__all__ = [
-    "controls_of",
-    "explain_regions",
-    "explain_voxels",
-    "find_reasons",
-    "in_box",
-    "map_without_network",
-    "occlusion_box",
-    "stability_of",
-    "voxel_edges",
-]
-
-FloatArray = npt.NDArray[np.float64]
-_SMOOTH_DRAWS = 4
-_SIGNED = {"gradient", "smoothgrad"}
-
-
-@dataclass(frozen=True, eq=False)
-class MapTask:
-    """What an encoder is asked: regressions of all targets, explained region by region.
-
-    Parameters
-    ----------
-    folder
-        Of the fitted encoder.
-    store, atlas
-        Volumes and regions.
-    questions
-        With the rows to learn from; all internal subjects who count are explained.
-    explained
-        Rows to explain, one array a question.
-    model
-        Unfitted regression.
-    n_shuffles
-        Shuffled targets, each with a regression of its own; 0 for none.
-    seed
-        Of the shuffles.
-    maps
-        Which maps are drawn, and how finely.
-    """
-
-    folder: Path
-    store: VolumeStore
-    atlas: Atlas
-    questions: tuple[Question, ...]
-    explained: tuple[npt.NDArray[np.intp], ...]
-    model: LatentRegression
-    n_shuffles: int
-    seed: int
-    maps: Maps
+__all__ = ["controls_of", "find_reasons", "map_rows", "occlusion_box", "stability_of", "voxel_controls_of"]
 
 
 def find_reasons(job: BrainJob, progress: Progress) -> None:
@@ -103,9 +47,10 @@ def find_reasons(job: BrainJob, progress: Progress) -> None:
         controls, stability = controls_of(job, k), stability_of(job, k)
         box = occlusion_box(job, k)
         store.save_map(job.path / "maps" / f"{word}-occlusion.nii.gz", box)
-        for name, values in {**found[f"question-{k}"], **without[f"question-{k}"]}.items():
-            if values.shape == store.mask.shape:
-                store.save_map(job.path / "maps" / f"{word}-{name.replace('_', '-')}.nii.gz", values.astype(np.float32))
+        shown = {name: found[f"question-{k}"][name] for name in job.config.maps.methods}
+        shown |= {name: values for name, values in without[f"question-{k}"].items() if values.ndim == box.ndim}
+        for name, values in shown.items():
+            store.save_map(job.path / "maps" / f"{word}-{name.replace('_', '-')}.nii.gz", values.astype(np.float32))
         part = _regions(job, FINAL)
         table = region_table(
             job.atlas,
@@ -116,97 +61,6 @@ def find_reasons(job: BrainJob, progress: Progress) -> None:
             selection_frequency=stability.frequency,
         )
         write_table(job.path / "tables" / f"regions-{word}.csv", table)
-
-
-def explain_regions(task: MapTask) -> Arrays:
-    """Occlude every region for all targets, with the trained and the untrained network, and for shuffled targets.
-
-    Returns
-    -------
-    dict
-        For question k: ``ranking-k`` and ``direction-k``, shape ``(1 + shuffle, region)``, the target itself first;
-        ``untrained-k``, shape ``(region,)``.
-    """
-    with one_thread():
-        encoder = ConvolutionalAutoencoder.load(task.folder)
-        features = encoder.transform(task.store)
-        regressions, sizes = [], []
-        for question in task.questions:
-            own = [fitted_regression(task.model, features, question.target, question.subjects)]
-            if task.n_shuffles:
-                own += shuffled_regressions(
-                    task.model,
-                    features,
-                    question.target,
-                    question.subjects,
-                    n_draws=task.n_shuffles,
-                    blocks=question.subjects.sites,
-                    random_state=task.seed,
-                )
-            regressions += own
-            sizes.append(len(own))
-        effects, rows = _occluded(encoder, regressions, task)
-        before = encoder.untrained()
-        plain = before.transform(task.store)
-        untrained, _ = _occluded(
-            before, [fitted_regression(task.model, plain, one.target, one.subjects) for one in task.questions], task
-        )
-        found: Arrays = {}
-        start = 0
-        for k, size in enumerate(sizes):
-            among = _among(effects, rows, task.explained[k], slice(start, start + size))
-            found[f"ranking-{k}"], found[f"direction-{k}"] = among.ranking, among.direction
-            found[f"untrained-{k}"] = _among(untrained, rows, task.explained[k], slice(k, k + 1)).ranking[0]
-            start += size
-        return found
-
-
-def explain_voxels(task: MapTask, number: int) -> Arrays:
-    """Return maps of one target by gradients, shape of the box, and the gap of integrated gradients.
-
-    Means over the subjects: signed, but for the gradient times input and integrated gradients, whose parts cancel over
-    training subjects; their absolute values are averaged.
-    """
-    with one_thread():
-        encoder = ConvolutionalAutoencoder.load(task.folder)
-        question = task.questions[number]
-        regression = fitted_regression(task.model, encoder.transform(task.store), question.target, question.subjects)
-        score, rows = BrainScore(encoder, [regression]), task.explained[number]
-        sites = None if question.subjects.sites is None else question.subjects.sites[rows]
-        ways: dict[str, Callable[..., Any]] = {
-            "gradient": gradient,
-            "gradient_times_input": gradient_times_input,
-            "smoothgrad": partial(smooth_grad, n_draws=_SMOOTH_DRAWS, random_state=task.seed),
-            "integrated_gradients": partial(integrated_gradients, max_points=task.maps.max_points),
-        }
-        found: Arrays = {}
-        for name in task.maps.methods:
-            maps = group_maps(score, task.store, ways[name], rows=rows, sites=sites)
-            found[name] = (maps.signed if name in _SIGNED else maps.absolute)[0]
-            if maps.gap is not None:
-                found["gap"] = maps.gap[0]
-        return found
-
-
-def map_without_network(store: VolumeStore, question: Question, said: Any, options: dict[str, Any]) -> Arrays:
-    """Return the pattern of the held-out predictions, and t, family-wise p and threshold of smoothed voxels."""
-    with one_thread():
-        covariates = question.subjects.covariates
-        found: Arrays = {}
-        if question.target.kind != "survival":
-            pattern = haufe_pattern(store, said, covariates=covariates)
-            found["pattern"] = pattern.correlation.astype(np.float32)
-        values = _one_number(question)
-        tested = mass_univariate(
-            store,
-            values,
-            rows=question.target.rows,
-            covariates=covariates,
-            blocks=question.subjects.sites,
-            **options,
-        )
-        found |= {"glm-t": tested.t, "glm-p-family": tested.p_family, "threshold": np.array(tested.threshold)}
-        return found
 
 
 def occlusion_box(job: BrainJob, number: int) -> npt.NDArray[np.float32]:
@@ -232,17 +86,50 @@ def controls_of(job: BrainJob, number: int) -> MapControls:
     )
 
 
+def voxel_controls_of(job: BrainJob, number: int) -> MapControls | None:
+    """Hold the smoothed gradient of a target against its controls; None where it was not asked for."""
+    part, name = job.shard("voxels", f"question-{number}"), "smoothed_gradient"
+    if name not in part:
+        return None
+    return judge_map(
+        part[name][None],
+        part[f"untrained {name}"][None],
+        part[f"shuffled {name}"],
+        job.encoder().mean_brain_,
+        job.store.mask,
+        voxel_mm=voxel_edges(job.store),
+    )
+
+
+def map_rows(job: BrainJob, number: int) -> list[dict[str, Any]]:
+    """Return how like each map of a target is to its control from the untrained network, and to the grey matter."""
+    part, mask, mean = job.shard("voxels", f"question-{number}"), job.store.mask, job.encoder().mean_brain_
+    regions = _regions(job, FINAL)
+    maps = {name: (part[name], part[f"untrained {name}"]) for name in job.config.maps.methods}
+    pair = (regions[f"ranking-{number}"][0], regions[f"untrained-{number}"])
+    maps["occlusion"] = (in_box(job.atlas, pair[0]), in_box(job.atlas, pair[1]))
+    rows = []
+    for name, (own, untrained) in maps.items():
+        table = similarity_table(
+            own, {"untrained": untrained, "grey matter": mean}, mask, voxel_mm=voxel_edges(job.store)
+        ).set_index("control")
+        rows.append(
+            {
+                "target": job.questions[number].name,
+                "map": name.replace("_", " "),
+                "rank correlation with untrained network": float(table.loc["untrained", "spearman"]),
+                "without broad shape": float(table.loc["untrained", "spearman_high_pass"]),
+                "rank correlation with grey matter": float(table.loc["grey matter", "spearman"]),
+            }
+        )
+    return rows
+
+
 def stability_of(job: BrainJob, number: int) -> MapStability:
     """Compare the regions of the encoders of all folds."""
     own = [_regions(job, f"fold-{k}")[f"ranking-{number}"][0] for k in range(len(job.first_folds))]
     values = np.stack([strength / max(np.linalg.norm(strength), 1e-300) for strength in own])
     return map_stability(values, n_strongest=min(job.config.trust.n_strongest, len(job.atlas) - 1))
-
-
-def voxel_edges(store: VolumeStore) -> tuple[float, float, float]:
-    """Return the edges of a voxel, mm."""
-    x, y, z = np.linalg.norm(store.affine[:3, :3], axis=0)
-    return float(x), float(y), float(z)
 
 
 def _regions(job: BrainJob, name: str) -> Arrays:
@@ -263,6 +150,7 @@ def _task(job: BrainJob, name: str) -> MapTask:
         tuple(_spread(question.target.rows, job.config.maps.n_explained) for question in job.questions),
         job.model(),
         job.config.trust.n_map_shuffles if name == FINAL else 0,
+        job.config.trust.n_voxel_shuffles,
         job.seed("maps"),
         job.config.maps,
     )
@@ -284,37 +172,3 @@ def _plain_task(job: BrainJob, question: Question) -> tuple[Any, ...]:
         "random_state": job.seed("glm"),
     }
     return job.store, question, said, options
-
-
-def _occluded(
-    encoder: ConvolutionalAutoencoder, regressions: list[LatentRegression], task: MapTask
-) -> tuple[RegionEffects, npt.NDArray[np.intp]]:
-    rows = np.unique(np.concatenate(task.explained))
-    known = task.questions[0].subjects.sites
-    sites = None if known is None else known[rows]
-    return occlude_regions(
-        BrainScore(encoder, regressions), task.store, task.atlas.labels, rows=rows, sites=sites
-    ), rows
-
-
-def _among(
-    effects: RegionEffects, rows: npt.NDArray[np.intp], chosen: npt.NDArray[np.intp], regressions: slice
-) -> RegionEffects:
-    """Return what regions do to some scores of some subjects."""
-    here = np.searchsorted(rows, chosen)
-    return replace(effects, effects=effects.effects[regressions][:, here], deviation=effects.deviation[here])
-
-
-def in_box(atlas: Atlas, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Give every voxel the value of its region, 0 where there is none: ``(region,) -> box``."""
-    by_number = np.zeros(max(atlas.numbers) + 1, dtype=np.float32)
-    by_number[list(atlas.numbers)] = values
-    return by_number[atlas.labels]
-
-
-def _one_number(question: Question) -> FloatArray:
-    """Return one number a row: the target, its logarithm, the time of survival, or the first of several."""
-    values = question.target.values
-    if values.ndim > 1:
-        values = values[:, 0]
-    return np.log(values) if question.target.transform == "log" else values

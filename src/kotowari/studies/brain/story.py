@@ -265,6 +265,13 @@ def _tables(job: BrainJob) -> list[Table]:
             "trust",
             40,
         ),
+        "maps.csv": (
+            "Maps beside their controls",
+            "How like the size of each map is to the same map of the untrained network, as it stands and without its "
+            "broad shape, and to the amount of grey matter.",
+            "trust",
+            40,
+        ),
         "sites.csv": (
             "Sites in the features",
             "Whether the site can be told in subjects who had no part in the harmonising, and what is kept of targets; "

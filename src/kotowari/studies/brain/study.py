@@ -3,10 +3,8 @@
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from kotowari.core.errors import DesignError
 from kotowari.core.files import write_json
 from kotowari.core.page import write_table
 from kotowari.core.progress import Progress
@@ -25,6 +23,7 @@ from kotowari.studies.brain.comparison import (
     held_out_rows,
 )
 from kotowari.studies.brain.data import build_store
+from kotowari.studies.brain.design import planned_folds
 from kotowari.studies.brain.fitting import fit_autoencoder, fit_diagnosis_encoder
 from kotowari.studies.brain.gains import compare_pairs
 from kotowari.studies.brain.grid import fit_models, score_models
@@ -37,17 +36,16 @@ from kotowari.studies.brain.reconstruction import principal_errors, reconstructi
 from kotowari.studies.brain.regressions import fit_regressions
 from kotowari.studies.brain.story import tell
 from kotowari.training.devices import require_device
-from kotowari.trust.folds import grouped_folds, splits_to_json
+from kotowari.trust.folds import splits_to_json
 
 __all__ = ["STAGES", "apply"]
-
-_FEWEST = 5  # subjects in whom a target is learned, in the training part of a fold
 
 
 def read(job: BrainJob, progress: Progress) -> None:
     """Build the store of volumes, check everything that later stages need, and note all fingerprints."""
     require_device(job.config.device)
     cohort, questions = job.cohort, job.questions
+    planned_folds(job)
     store = build_store(job.config, cohort, job.store_folder, progress)
     atlas = job.atlas
     job.folder.note_inputs(job.input_fingerprints())
@@ -63,23 +61,7 @@ def read(job: BrainJob, progress: Progress) -> None:
 
 def split(job: BrainJob, _progress: Progress) -> None:
     """Write the folds over all internal subjects, and see that each target can be learned in each."""
-    options, rows = job.config.validation, job.internal
-    found = grouped_folds(
-        _strata(job)[rows],
-        groups=job.groups[rows],
-        n_splits=options.n_splits,
-        n_repeats=options.n_repeats,
-        random_state=job.seed("folds"),
-    )
-    folds = [type(fold)(rows[fold.train], rows[fold.test]) for fold in found]
-    for question in job.questions:
-        for fold in job.folds_of(question, folds):
-            if len(fold.train) < _FEWEST or not len(fold.test):
-                raise DesignError(
-                    f"{question.name}: a fold has {len(fold.train)} subjects to learn from and {len(fold.test)} to "
-                    f"foretell. Use fewer folds than {options.n_splits}, or ask a target that more subjects have."
-                )
-    write_json(job.path / "splits.json", splits_to_json(folds))
+    write_json(job.path / "splits.json", splits_to_json(planned_folds(job)))
 
 
 def features(job: BrainJob, progress: Progress) -> None:
@@ -173,20 +155,6 @@ STAGES: tuple[Stage[BrainJob], ...] = (
     Stage("trust", "Trust", trust),
     Stage("report", "Report", report),
 )
-
-
-def _strata(job: BrainJob) -> npt.NDArray[np.str_]:
-    """Return what folds are balanced by: diagnosis, and site where sites are to be harmonised."""
-    parts = []
-    if job.diagnosis is not None:
-        parts.append(job.diagnosis)
-    if job.config.cohort.harmonise != "none" and job.config.cohort.site is not None:
-        parts.append(job.cohort.labels(job.config.cohort.site))
-    if not parts:
-        first = job.questions[0].target
-        upper = first.values.reshape(len(first.values), -1)[:, 0] > np.median(first.strata)
-        parts.append(np.where(upper, "upper half", "lower half"))
-    return np.array([", ".join(words) for words in zip(*parts, strict=True)])
 
 
 def _write_predictions(job: BrainJob, name: str, said: HeldOut, beyond: HeldOut | None) -> None:
