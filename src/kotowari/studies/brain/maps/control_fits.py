@@ -35,7 +35,8 @@ def fitted_regression(
     target, subjects
         What is learned, and what is known of all rows beside.
     """
-    return _fitted(model, features, target, target.values, subjects)
+    (fitted,) = _fitted(model, features, target, [target.values], subjects)
+    return fitted
 
 
 def shuffled_regressions(
@@ -65,7 +66,7 @@ def shuffled_regressions(
     outcomes: Sequence[FloatArray] = permuted_outcomes(
         target, range(1, n_draws + 1), subjects, blocks=blocks, scheme=scheme, random_state=random_state
     )
-    return [_fitted(model, features, target, outcome, subjects) for outcome in outcomes]
+    return _fitted(model, features, target, outcomes, subjects)
 
 
 def untrained_score(
@@ -90,8 +91,13 @@ def untrained_score(
 
 
 def _fitted(
-    model: LatentRegression, features: npt.NDArray[Any], target: Target, values: FloatArray, subjects: Subjects
-) -> LatentRegression:
+    model: LatentRegression,
+    features: npt.NDArray[Any],
+    target: Target,
+    outcomes: Sequence[FloatArray],
+    subjects: Subjects,
+) -> list[LatentRegression]:
     rows, there = target.rows, subjects.rows(target.rows)
     fresh: LatentRegression = model_for(clone(model).set_params(features=None), target)
-    return fresh.fit(features[rows], values[rows], sites=there.sites, covariates=there.covariates, groups=there.groups)
+    own = [values[rows] for values in outcomes]
+    return fresh.fit_each(features[rows], own, sites=there.sites, covariates=there.covariates, groups=there.groups)

@@ -1,12 +1,13 @@
 """Clinical variables from features of the brain, with everything that learns inside one estimator."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -155,28 +156,53 @@ class LatentRegression(RegressorMixin, BaseEstimator):
         InputError
             When a value is missing or not finite, or an option does not fit the target.
         """
+        self._learn(X, [y], [self], {"sites": sites, "covariates": covariates, "groups": groups})
+        return self
+
+    def fit_each(
+        self, X: Any, outcomes: Sequence[Any], *, sites: Any = None, covariates: Any = None, groups: Any = None
+    ) -> list[Self]:
+        """Return one fitted copy for each of many targets of the same subjects, such as permuted ones.
+
+        What sees no target (harmonising, covariates, the decomposition) is learned once and shared by the copies, so
+        none of them should be adapted to a site. Parameters and errors as in :meth:`fit`.
+        """
+        copies: list[Self] = [clone(self) for _ in outcomes]
+        if copies:
+            known = {"sites": sites, "covariates": covariates, "groups": groups}
+            copies[0]._learn(X, outcomes, copies, known)
+        return copies
+
+    def _learn(self, X: Any, outcomes: Sequence[Any], models: Sequence[Self], known: dict[str, Any]) -> None:
+        """Fit models of these options, one an outcome; the first checks the features."""
         options = self.head_options()
         X = self._checked(X, reset=True)
-        values, classes = checked_target(y, self.target, name=self.name)
-        if len(values) != len(X):
-            raise InputError(f"{self.name} has {len(values)} rows and X has {len(X)}. Give one row a subject to both.")
-        subjects = Subjects.of(len(values), sites=sites, covariates=covariates, groups=groups)
-        self.require_sound(values, subjects)
-        self.preparation_ = self.preparation()
-        self.preparation_.fit(X, subjects)
-        self.coding_ = self.coding()
-        learned = self.coding_.learned(values, subjects.covariates)
-        axes = self.preparation_.axes
+        checked = [checked_target(y, self.target, name=self.name) for y in outcomes]
+        subjects = Subjects.of(len(X), **known)
+        for values, _ in checked:
+            if len(values) != len(X):
+                raise InputError(
+                    f"{self.name} has {len(values)} rows and X has {len(X)}. Give one row a subject to both."
+                )
+            self.require_sound(values, subjects)
+        preparation, codings = self.preparation(), [self.coding() for _ in checked]
+        preparation.fit(X, subjects)
+        learned = [
+            coding.learned(values, subjects.covariates) for coding, (values, _) in zip(codings, checked, strict=True)
+        ]
+        axes = preparation.axes
         if axes is None:
             raise CapabilityError("The preparation lost its training rows.")
-        (self.head_,) = fit_heads(axes, [learned], options, subjects.groups)
-        weights = axes.feature_weights(self.head_.coef)
-        # scaled features have mean 0 up to rounding; the axes' own centre holds the rest
-        self._take_weights(weights, self.head_.intercept - float(axes.centre @ weights))
-        self.preparation_.forget()
-        self.classes_: npt.NDArray[Any] = np.array(classes)
-        self.n_subjects_ = len(values)
-        return self
+        heads = fit_heads(axes, learned, options, subjects.groups)
+        for model, coding, head, (values, classes) in zip(models, codings, heads, checked, strict=True):
+            model.preparation_, model.coding_, model.head_ = preparation, coding, head
+            model.__dict__ |= {name: value for name, value in vars(self).items() if name.endswith("_in_")}
+            weights = axes.feature_weights(head.coef)
+            # scaled features have mean 0 up to rounding; the axes' own centre holds the rest
+            model._take_weights(weights, head.intercept - float(axes.centre @ weights))
+            model.classes_ = np.array(classes)
+            model.n_subjects_ = len(values)
+        preparation.forget()
 
     def predict(self, X: Any, *, sites: Any = None, covariates: Any = None) -> npt.NDArray[Any]:
         """Return values, classes, log hazards, or the score of the features for several targets, ``(subject,)``."""
