@@ -18,6 +18,7 @@ check: .venv/dev.stamp  ## lint, format, types, import contracts
 
 bench: .venv/dev.stamp  ## measure, beside the peers where they are installed
 	$(PIP) -e ".[all,bench]"
+	$(BIN)/python benchmarks/brain.py --json benchmarks/results/brain.json
 	$(BIN)/python benchmarks/genenet.py --json benchmarks/results/genenet.json
 	$(BIN)/python benchmarks/omics.py --json benchmarks/results/omics.json
 	$(BIN)/python benchmarks/priors.py --json benchmarks/results/priors.json
