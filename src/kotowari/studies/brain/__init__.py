@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kotowari.studies.brain.participants import Cohort, read_cohort
     from kotowari.studies.brain.phantom import BrainPhantom, simulate_brains
     from kotowari.studies.brain.phantom_lock import LockReport
+    from kotowari.studies.brain.raw.pipeline import prepare_heads
     from kotowari.studies.brain.site_arm import SiteArm
     from kotowari.studies.brain.site_tests import effect_kept, site_gap, site_told, site_told_in_new_subjects
 
@@ -50,6 +51,7 @@ _HOMES = {
     "clinical_axis": "model.clinical_axis",
     "effect_kept": "site_tests",
     "fit_grid": "model.autoencoder_grid",
+    "prepare_heads": "raw.pipeline",
     "read_cohort": "participants",
     "simulate_brains": "phantom",
     "site_footprints": "model.site_footprints",
@@ -79,6 +81,7 @@ __all__ = [
     "effect_kept",
     "fit_grid",
     "open_job",
+    "prepare_heads",
     "read_cohort",
     "run",
     "simulate_brains",

@@ -12,6 +12,7 @@ from kotowari.studies.brain.compact import same_products
 from kotowari.studies.brain.implant import BrainImplant, PlantedLoss
 from kotowari.studies.brain.job import BrainJob
 from kotowari.studies.brain.model.autoencoder import ConvolutionalAutoencoder
+from kotowari.studies.brain.model.covariate_design import CovariateDesign
 from kotowari.studies.brain.model.latent_regression import LatentRegression
 from kotowari.studies.brain.model.regression_cv import Arm
 from kotowari.studies.brain.model.regression_permutation import permutation_test
@@ -82,7 +83,7 @@ def implant_check(job: BrainJob, progress: Progress) -> Iterator[Check]:
     analyse = FindPlanted(
         job.encoder(),
         job.model().set_params(harmoniser=None),
-        None if covariates is None else covariates.iloc[rows].reset_index(drop=True),
+        None if covariates is None else _coded(covariates.iloc[rows]),
     )
     with progress.bar("Losses planted into the volumes", len(trust.implant_losses) * trust.implant_repeats) as advance:
         found = run_implants(
@@ -101,7 +102,13 @@ def implant_check(job: BrainJob, progress: Progress) -> Iterator[Check]:
     yield limit.check(
         limit.sentence(
             f"these {len(rows)} {who}",
-            f"a score that goes with a loss of up to {{grade}} (as a share) of the tissue in {trust.implant_cm3:g} cm3",
+            f"a score whose highest value goes with a loss of {{grade}} of the tissue in {trust.implant_cm3:g} cm3",
         )
         + f" Found means: foretold out of fold with p <= {_LEVEL} by {_PERMUTATIONS} permutations."
     )
+
+
+def _coded(covariates: pd.DataFrame) -> pd.DataFrame:
+    """Return covariates as numbers, coded once: a fold of a planting may not hold a rare label."""
+    design = CovariateDesign().fit(covariates)
+    return pd.DataFrame(design.transform(covariates), columns=list(design.terms_))
