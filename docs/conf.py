@@ -63,6 +63,7 @@ api_packages = [
         "trust",
         "report",
         "studies",
+        "studies.brain",
         "studies.genenet",
         "studies.genenet.baselines",
         "studies.omics",
