@@ -10,6 +10,7 @@ from kotowari.report.numerals import count, fixed
 from kotowari.report.plots.null import metric_words
 from kotowari.report.plots.style import AGAINST, INK, LINE, OTHER, OURS, SOFT, WIDE, Sketch, new_canvas, shorten
 from kotowari.studies.brain.figures.arrays import names_in_order
+from kotowari.studies.brain.figures.columns import write_cells
 
 __all__ = ["gains_picture"]
 
@@ -94,16 +95,4 @@ def _figures(axes: Axes, scores: tuple[FloatArray, ...], places: FloatArray) -> 
     for place, value, low, high in zip(places, *scores, strict=True):
         words = f"{'+' if round(value, 2) > 0 else ''}{fixed(value, 2)}"
         ends = f"{fixed(low, 2)} to {fixed(high, 2)}" if np.isfinite(low) and np.isfinite(high) else ""
-        for x, text, colour in ((34, words, INK), (110, ends, SOFT)):
-            axes.annotate(
-                text,
-                (1, place),
-                (x, 0),
-                xycoords=axes.get_yaxis_transform(),
-                textcoords="offset points",
-                ha="right",
-                va="center",
-                size=8,
-                color=colour,
-                annotation_clip=False,
-            )
+        write_cells(axes, float(place), ((34, words, INK), (110, ends, SOFT)))

@@ -12,6 +12,7 @@ from kotowari.report.numerals import DASH, fixed
 from kotowari.report.plots.null import metric_words
 from kotowari.report.plots.style import INK, LINE, OTHER, SOFT, WIDE, Sketch, new_canvas, shorten
 from kotowari.studies.brain.figures.arrays import names_in_order, numbers, one_word
+from kotowari.studies.brain.figures.columns import write_cells
 from kotowari.studies.brain.figures.panels import RED
 from kotowari.studies.brain.figures.roles import in_order_of_role, name_roles, role_colour
 
@@ -108,19 +109,7 @@ def _figures(axes: Axes, inside: Scores, outside: FloatArray | None, site: str) 
         cells = [(30, fixed(value, 2), INK), (106, ends, SOFT)]
         if outside is not None:
             cells.append((150, fixed(float(outside[row]), 2), INK))
-        for x, words, colour in cells:
-            axes.annotate(
-                words,
-                (1, row),
-                (x, 0),
-                xycoords=axes.get_yaxis_transform(),
-                textcoords="offset points",
-                ha="right",
-                va="center",
-                size=8,
-                color=colour,
-                annotation_clip=False,
-            )
+        write_cells(axes, float(row), cells)
 
 
 def _legend(canvas: Canvas, site: str, has_threshold: bool) -> None:
