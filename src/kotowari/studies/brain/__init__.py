@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kotowari.studies.brain.model.volume_store import VolumeStore
     from kotowari.studies.brain.participants import Cohort, read_cohort
     from kotowari.studies.brain.phantom import BrainPhantom, simulate_brains
+    from kotowari.studies.brain.phantom_files import write_brains
     from kotowari.studies.brain.phantom_lock import LockReport
     from kotowari.studies.brain.raw.pipeline import prepare_heads
     from kotowari.studies.brain.site_arm import SiteArm
@@ -58,6 +59,7 @@ _HOMES = {
     "site_gap": "site_tests",
     "site_told": "site_tests",
     "site_told_in_new_subjects": "site_tests",
+    "write_brains": "phantom_files",
 }
 __all__ = [
     "NAME",
@@ -90,6 +92,7 @@ __all__ = [
     "site_told",
     "site_told_in_new_subjects",
     "stages",
+    "write_brains",
 ]
 
 _PACKAGE = StudyPackage(__name__, _HOMES)

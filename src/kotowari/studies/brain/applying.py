@@ -1,6 +1,7 @@
 """A finished model on new volumes: what it foretells of them, and how unlike the brains of the run they are."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,7 @@ def apply(folder: RunFolder, table: Path, out: Path, annotations: Path | None = 
         raise InputError(f"{folder.path}: has no fitted model yet. Finish it by `kotowari resume {folder.path}`.")
     cohort = new_cohort(table, annotations, job.config)
     _require_strangers(job, cohort)
+    beside = {question.name: _known_beside(job, question, cohort) for question in job.questions}
     out.mkdir(parents=True, exist_ok=True)
     progress = Progress()
     with progress.bar("New volumes into a store", len(cohort.paths)) as advance:
@@ -62,20 +64,21 @@ def apply(folder: RunFolder, table: Path, out: Path, annotations: Path | None = 
     write_table(out / "features-subjects.csv", pd.DataFrame({"subject": cohort.subjects}))
     said = pd.DataFrame({"subject": cohort.subjects})
     for question in job.questions:
-        said[question.name] = _foretold(job, question, cohort, features)
+        said[question.name] = job.regression(question).predict(features, **beside[question.name])
     errors, plain = encoder.errors(store), encoder.mean_brain_errors(store)
     said["reconstruction error over mean brain's"] = errors / plain
     write_table(out / "predictions.csv", said)
     return out / "predictions.csv"
 
 
-def _foretold(job: BrainJob, question: Question, cohort: Cohort, features: np.ndarray) -> np.ndarray:
+def _known_beside(job: BrainJob, question: Question, cohort: Cohort) -> dict[str, Any]:
+    """Return sites and covariates as the regression of a target takes them."""
     columns = question.subjects.covariates
     names = () if columns is None else tuple(str(name) for name in columns)
     sites = None
     if job.config.cohort.harmonise == "combat":
         sites = cohort.labels(str(job.config.cohort.site))
-    return np.asarray(job.regression(question).predict(features, sites=sites, covariates=covariates_of(cohort, names)))
+    return {"sites": sites, "covariates": covariates_of(cohort, names)}
 
 
 def _require_strangers(job: BrainJob, cohort: Cohort) -> None:

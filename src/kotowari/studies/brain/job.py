@@ -40,19 +40,22 @@ class BrainJob(Job[Config]):
     def cohort(self) -> Cohort:
         """The participants; a file that has changed since the run began is refused."""
         cohort = read_brains(self.config)
-        self.folder.note_inputs(self.input_fingerprints())
+        # before the stage `read` is done, a store that a refused start left may yet give way to another
+        is_read = self.folder.stage_state("read") == "done"
+        self.folder.note_inputs(self.input_fingerprints() if is_read else read_inputs(self.config))
         return cohort
 
     def input_fingerprints(self) -> list[dict[str, Any]]:
         """Return name, sha256 and size of every input file; of all volumes together, whose names may be patients'."""
         found = read_inputs(self.config)
-        if (self.store_folder / "store.json").is_file() and self.store.inputs:
-            sums = "".join(str(entry["sha256"]) for entry in self.store.inputs)
+        inputs = self.store.inputs
+        if inputs:
+            sums = "".join(str(entry["sha256"]) for entry in inputs)
             found.append(
                 {
-                    "name": f"{len(self.store.inputs)} volumes",
+                    "name": f"{len(inputs)} volumes",
                     "sha256": hashlib.sha256(sums.encode()).hexdigest(),
-                    "bytes": sum(int(entry["bytes"]) for entry in self.store.inputs),
+                    "bytes": sum(int(entry["bytes"]) for entry in inputs),
                 }
             )
         return found

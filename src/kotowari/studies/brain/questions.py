@@ -147,7 +147,10 @@ def covariates_of(cohort: Cohort, names: tuple[str, ...]) -> pd.DataFrame | None
     InputError
         When a column or a value is missing.
     """
-    return pd.DataFrame({name: _covariate(cohort, name) for name in names}) if names else None
+    if not names:
+        return None
+    # indexed by participant, so that a refusal can name one
+    return pd.DataFrame({name: _covariate(cohort, name) for name in names}, index=list(cohort.subjects))
 
 
 def _covariate(cohort: Cohort, name: str) -> npt.NDArray[Any]:

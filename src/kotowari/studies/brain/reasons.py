@@ -47,7 +47,7 @@ def find_reasons(job: BrainJob, progress: Progress) -> None:
         controls, stability = controls_of(job, k), stability_of(job, k)
         box = occlusion_box(job, k)
         store.save_map(job.path / "maps" / f"{word}-occlusion.nii.gz", box)
-        shown = {name: found[f"question-{k}"][name] for name in job.config.maps.methods}
+        shown = {str(name): found[f"question-{k}"][name] for name in job.config.maps.methods}
         shown |= {name: values for name, values in without[f"question-{k}"].items() if values.ndim == box.ndim}
         for name, values in shown.items():
             store.save_map(job.path / "maps" / f"{word}-{name.replace('_', '-')}.nii.gz", values.astype(np.float32))
@@ -105,21 +105,21 @@ def map_rows(job: BrainJob, number: int) -> list[dict[str, Any]]:
     """Return how like each map of a target is to its control from the untrained network, and to the grey matter."""
     part, mask, mean = job.shard("voxels", f"question-{number}"), job.store.mask, job.encoder().mean_brain_
     regions = _regions(job, FINAL)
-    maps = {name: (part[name], part[f"untrained {name}"]) for name in job.config.maps.methods}
+    maps = {str(name): (part[name], part[f"untrained {name}"]) for name in job.config.maps.methods}
     pair = (regions[f"ranking-{number}"][0], regions[f"untrained-{number}"])
     maps["occlusion"] = (in_box(job.atlas, pair[0]), in_box(job.atlas, pair[1]))
     rows = []
     for name, (own, untrained) in maps.items():
-        table = similarity_table(
-            own, {"untrained": untrained, "grey matter": mean}, mask, voxel_mm=voxel_edges(job.store)
-        ).set_index("control")
+        controls = {"untrained": untrained, "grey matter": mean}
+        table = similarity_table(own, controls, mask, voxel_mm=voxel_edges(job.store))
+        broad, fine = (table[column].to_numpy(np.float64) for column in ("spearman", "spearman_high_pass"))
         rows.append(
             {
                 "target": job.questions[number].name,
                 "map": name.replace("_", " "),
-                "rank correlation with untrained network": float(table.loc["untrained", "spearman"]),
-                "without broad shape": float(table.loc["untrained", "spearman_high_pass"]),
-                "rank correlation with grey matter": float(table.loc["grey matter", "spearman"]),
+                "rank correlation with untrained network": broad[0],
+                "without broad shape": fine[0],
+                "rank correlation with grey matter": broad[1],
             }
         )
     return rows

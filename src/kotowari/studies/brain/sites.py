@@ -38,22 +38,37 @@ _LEVEL = 0.05
 
 
 def look_at_sites(job: BrainJob, progress: Progress) -> None:
-    """Write ``tables/sites.csv`` and the evidence on sites, where there are two of 20 subjects or more.
+    """Write ``tables/sites.csv`` and its evidence, where two sites have 20 subjects or more and a number is asked.
 
     Here alone subjects of the sites kept aside are learned from, together with the others, by harmonisers and in folds;
     no other result sees that.
     """
     names, counts = _sites(job)
-    if len(names) != 2 or counts.min() < _FEWEST:
-        return
     asked = _asked(job)
-    try:
-        folds = [
-            target_folds(target, sites=job.site_labels, n_splits=_SPLITS, random_state=job.seed("site folds"))
-            for target, _ in asked
-        ]
-    except DesignError:  # too few of a half of a site: there is nothing to compare
+    if len(names) != 2 or counts.min() < _FEWEST or not asked:
         return
+    try:
+        parts = job.run(progress, "Sites in the features", SITES, ask_step, _jobs(job, asked))
+    except DesignError as error:  # too few of a site for folds, or a covariate that the site settles
+        progress.say(f"Note: whether sites can be told is not asked. {error}")
+        return
+    rows = [
+        SiteTest(
+            step, str(test), float(span[0]), float(span[1]), float(span[2]), None if np.isnan(p) else float(p), int(n)
+        )
+        for step, part in parts.items()
+        for test, span, p, n in zip(part["tests"], part["spans"], part["p"], part["n"], strict=True)
+    ]
+    write_table(job.path / "tables" / f"{SITES}.csv", site_table(rows))
+    _evidence(rows).save(job.path / "evidence", SITES)
+
+
+def _jobs(job: BrainJob, asked: list[tuple[Target, pd.DataFrame | None]]) -> dict[str, tuple[str, "SiteTask"]]:
+    """Return what each step is asked, on the same folds."""
+    folds = [
+        target_folds(target, sites=job.site_labels, n_splits=_SPLITS, random_state=job.seed("site folds"))
+        for target, _ in asked
+    ]
     task = SiteTask(
         job.encoder_folder(),
         job.store,
@@ -64,15 +79,7 @@ def look_at_sites(job: BrainJob, progress: Progress) -> None:
         job.config.trust.n_permutations,
         job.seed(SITES),
     )
-    jobs = {step: (step, task) for step in _STEPS}
-    parts = job.run(progress, "Sites in the features", SITES, ask_step, jobs)
-    rows = [
-        SiteTest(step, str(test), *(float(end) for end in span), None if np.isnan(p) else float(p), int(n))
-        for step, part in parts.items()
-        for test, span, p, n in zip(part["tests"], part["spans"], part["p"], part["n"], strict=True)
-    ]
-    write_table(job.path / "tables" / f"{SITES}.csv", site_table(rows))
-    _evidence(rows).save(job.path / "evidence", SITES)
+    return {step: (step, task) for step in _STEPS}
 
 
 @dataclass(frozen=True, eq=False)

@@ -250,8 +250,8 @@ class BrainEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Tell of each option whether it is in range."""
         return {
             "residual": self.residual in {"none", "mean"},
-            "extraction": self.extraction == "map"
-            or (self.extraction == "extremes" and self._pools() and not self._variational()),
+            "extraction": self.extraction in ("map", "extremes")
+            and (self.extraction == "map" or (self._pools() and not self._variational())),
             "mask_ratio": 0 <= self.mask_ratio < 1,
             "validation_fraction": 0 <= self.validation_fraction <= 0.5,
         }

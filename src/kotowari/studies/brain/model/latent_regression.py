@@ -103,6 +103,12 @@ class LatentRegression(RegressorMixin, BaseEstimator):
     (10,)
     """
 
+    preparation_: Preparation
+    coding_: TargetCoding
+    head_: Head
+    classes_: npt.NDArray[Any]
+    n_subjects_: int
+
     def __init__(
         self,
         method: Method = "ridge",
