@@ -8,6 +8,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 import kotowari.priors.functional as kernels
+from brain_step import make_step, store_reader
 from genenet_solver import fit_all, follow_all
 from kotowari.priors.robust_pca import robust_pca as split
 from kotowari.studies.omics.model.assignment import assign_pixels as assign
@@ -69,3 +70,13 @@ def make_unrolled_ista(
 ) -> Callable[[], tuple[float, Tensor, Tensor]]:
     """Return a function that gives loss, gradient of the atoms, and gradients of the thresholds."""
     return learned_ista(signals, atoms, step, threshold, layers)
+
+
+def make_autoencoder_step(volume: Tensor, blocks: int, channels: int) -> Callable[[], float]:
+    """Return one training step on a volume ``(1, 1, x, y, z)``, which gives the loss over all of it."""
+    return make_step(volume, blocks, channels)
+
+
+def make_volume_reader(paths: list[str]) -> Callable[[int], Array]:
+    """Build a store of NIfTI files, and return what reads one of them by its number."""
+    return store_reader(paths)
