@@ -143,7 +143,7 @@ class Trust(Options):
     """How predictions and maps are tested."""
 
     n_permutations: int = Field(99, ge=0, description="refits on permuted targets")
-    n_map_shuffles: int = Field(99, ge=1, description="maps of shuffled targets, by region")
+    n_map_shuffles: int = Field(99, ge=1, description="shuffled targets behind p of a region")
     n_voxel_shuffles: int = Field(39, ge=1, description="maps of shuffled targets, by smoothed gradient")
     n_glm_permutations: int = Field(199, ge=1, description="permutations of the map without a network")
     smoothing_mm: float = Field(8.0, ge=0, description="full width at half maximum of the map without a network, mm")

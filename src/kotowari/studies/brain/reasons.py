@@ -18,6 +18,7 @@ from kotowari.studies.brain.explaining import (
     map_without_network,
     voxel_edges,
 )
+from kotowari.studies.brain.held_regions import regions_against_chance, run_held_regions
 from kotowari.studies.brain.job import FINAL, OURS, BrainJob
 from kotowari.studies.brain.maps.controls import MapControls, judge_map
 from kotowari.studies.brain.maps.map_similarity import similarity_table
@@ -35,6 +36,7 @@ def find_reasons(job: BrainJob, progress: Progress) -> None:
     names = [FINAL, *(f"fold-{k}" for k in range(len(job.first_folds)))]
     tasks = {name: (_task(job, name),) for name in names}
     job.run(progress, "Regions by occlusion", "regions", explain_regions, tasks)
+    run_held_regions(job, progress)
     voxels = {f"question-{k}": (_task(job, FINAL), k) for k in range(len(job.questions))}
     found = job.run(progress, "Maps by gradients", "voxels", explain_voxels, voxels)
     plain = {f"question-{k}": _plain_task(job, question) for k, question in enumerate(job.questions)}
@@ -83,6 +85,7 @@ def controls_of(job: BrainJob, number: int) -> MapControls:
         job.store.mask & (job.atlas.labels > 0),
         voxel_mm=voxel_edges(job.store),
         atlas=job.atlas,
+        region_null=regions_against_chance(job, job.questions[number]),
     )
 
 

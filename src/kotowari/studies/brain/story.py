@@ -36,8 +36,10 @@ _READING = (
     "p is family-wise: each permutation moves all targets of a subject alike, and the largest score of all models and "
     "targets is taken.",
     "A region's strength is how much the score changes when the region looks like the mean training brain, over the "
-    "root of its voxels; its sign tells whether more tissue goes with a higher score. A map carries a red stamp where "
-    "it is not distinguishable from that of an untrained network, of shuffled targets, or from the grey matter itself.",
+    "root of its voxels; its sign tells whether more tissue goes with a higher score. p of a region asks whether its "
+    "part in the score of subjects kept aside goes along with the target, against the largest of all regions for "
+    "shuffled targets. A map carries a red stamp where it is not distinguishable from that of an untrained network, "
+    "where no region passes that test, or where it ranks places as the amount of grey matter does.",
     "Reconstruction is no measure of use: features of networks that give volumes back better need not foretell better. "
     "Both are printed for each model of the grid, and none is chosen by its error.",
     "A failed test is shown in red beside the result. It does not make the result false, it says what is not shown.",
@@ -286,7 +288,7 @@ def _tables(job: BrainJob) -> list[Table]:
         described[f"regions-{word}.csv"] = (
             f"Regions for {question.name}",
             "Peak in mm; strength as in the map; sign: + where more tissue goes with a higher score; p family-wise "
-            "against shuffled targets; selection frequency over the encoders of the folds.",
+            "in subjects kept aside, against shuffled targets; selection frequency over the encoders of the folds.",
             "reason",
             12,
         )

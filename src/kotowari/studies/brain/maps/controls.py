@@ -58,6 +58,7 @@ def judge_map(
     *,
     voxel_mm: float | tuple[float, float, float],
     atlas: Atlas | None = None,
+    region_null: ShuffledNull | None = None,
     alike: float = _ALIKE,
     level: float = 0.05,
 ) -> MapControls:
@@ -85,6 +86,9 @@ def judge_map(
         Edges of a voxel: one number, or three.
     atlas
         Regions to be told from shuffled targets; without them voxels are.
+    region_null
+        A comparison of the regions of the atlas with shuffled targets that was made otherwise, such as in subjects kept
+        aside; None compares the size of the maps.
     alike
         Rank correlation, above 0 up to 1.
     level
@@ -105,8 +109,8 @@ def judge_map(
     table = similarity_table(shown, controls, mask, voxel_mm=voxel_mm)
     figures = table.set_index("control")["spearman"]
     voxels = against_shuffled(shown[mask], shuffled[:, mask], level=level)
-    regions = None
-    if atlas is not None:
+    regions = region_null
+    if atlas is not None and region_null is None:
         regions = against_shuffled(atlas.means(np.abs(shown)), atlas.means(np.abs(shuffled)), level=level)
     own, other = (high_passed(np.abs(maps), mask, voxel_mm=voxel_mm)[:, mask] for maps in (trained, untrained))
     checks = (
