@@ -28,7 +28,7 @@ from kotowari.studies.brain.phantom import simulate_brains
 __all__ = ["grid_of_models"]
 
 _BLOCKS, _CHANNELS = (1, 2, 3, 4), (1, 4, 16, 32)
-_N_SEEDS, _N_SUBJECTS, _EPOCHS = 5, 100, 20
+_N_SEEDS, _N_SUBJECTS, _EPOCHS = 5, 100, 10
 _FIGURES = ("mae", "dose_r", "dose_r_site2", "age_r")
 
 

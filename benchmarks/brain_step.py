@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from harness import Figures, NotMeasured, peers
 from kotowari.networks.autoencoder3d import Autoencoder3d
 from kotowari.studies.brain.model.volume_store import VolumeStore
-from kotowari.training.precision import choose_precision
+from kotowari.training.precision import PrecisionChoice, choose_precision
 
 __all__ = ["make_step", "ready_volumes", "run_peers", "store_reader", "training_step"]
 
@@ -33,8 +33,8 @@ def training_step(quick: bool) -> Figures:
     """Measure ``step_speedup`` and ``step_memory_ratio``: 121 x 145 x 121, 3 blocks of 16 channels, batch 1.
 
     Plain is the same network in float32 on the whole grid, layers one by one. Seconds are medians over rounds in which
-    both run in turn; memory is the peak of a process of its own beyond what it held before the first step, that of the
-    self-test that chooses the precision stands apart.
+    both run in turn; memory is the peak of a process of its own beyond what it held before the network was built, with
+    the precision that the self-test chose in this process (the test itself needs about what a step in float32 does).
     """
     volume = _head(quick=quick)
     steps = {kind: _step_of(kind, volume, _BLOCKS, _CHANNELS) for kind in ("plain", "ours")}
@@ -47,7 +47,7 @@ def training_step(quick: bool) -> Figures:
             step()
             seconds[kind].append(time.process_time() - begin)
     ratios = [plain / ours for plain, ours in zip(seconds["plain"], seconds["ours"], strict=True)]
-    alone = {kind: _alone(kind, quick=quick) for kind in _KINDS}
+    alone = {kind: _alone(kind, steps["ours"].precision, volume) for kind in _KINDS}
     gaps = [abs(a - b) / b for a, b in zip(alone["ours"]["losses"], alone["exact"]["losses"], strict=True)]
     return {
         "step_speedup": statistics.median(ratios),
@@ -58,7 +58,6 @@ def training_step(quick: bool) -> Figures:
         "step_memory_ratio": alone["plain"]["mib"] / alone["ours"]["mib"],
         "step_memory_mib": alone["ours"]["mib"],
         "step_plain_memory_mib": alone["plain"]["mib"],
-        "step_self_test_memory_mib": alone["ours"]["set_up_mib"],
         "step_loss_gap": gaps[0],
         "step_loss_gap_third": gaps[-1],
         "step_loss": alone["ours"]["losses"][-1],
@@ -123,7 +122,7 @@ class _Step:
     """One step of Adam at a time, with the mean absolute error over the whole volume."""
 
     def __init__(self, network: nn.Module, x: Tensor, n_voxels: int, precision: str, note: str) -> None:
-        self.note = note
+        self.note, self.precision = note, precision
         self._network, self._x, self._n_voxels = network, x, n_voxels
         self._short = precision != "32-true"
         self._optimizer = torch.optim.Adam(network.parameters(), 1e-3)
@@ -138,8 +137,11 @@ class _Step:
         return loss.item()
 
 
-def _step_of(kind: str, volume: Tensor, n_blocks: int, n_channels: int) -> _Step:
-    """Return a step: ``plain`` on the whole grid, ``exact`` in float32 on the box, ``ours`` as the study trains."""
+def _step_of(kind: str, volume: Tensor, n_blocks: int, n_channels: int, known: str | None = None) -> _Step:
+    """Return a step: ``plain`` on the whole grid, ``exact`` in float32 on the box, ``ours`` as the study trains.
+
+    ``known`` is the precision of ours where it has been chosen before.
+    """
     torch.manual_seed(0)
     network = Autoencoder3d(n_blocks, n_channels).train()
     if kind == "plain":
@@ -149,7 +151,10 @@ def _step_of(kind: str, volume: Tensor, n_blocks: int, n_channels: int) -> _Step
     x = volume[:, :, low[0] : high[0], low[1] : high[1], low[2] : high[2]].contiguous()
     if kind == "exact":
         return _Step(_layers_one_by_one(network), x, volume.numel(), "32-true", "float32, box")
-    choice = choose_precision(network, x, x, nn.functional.l1_loss)
+    if known is None:
+        choice = choose_precision(network, x, x, nn.functional.l1_loss)
+    else:
+        choice = PrecisionChoice(known, True, "chosen before")
     choice.prepare(network)
     note = f"{sum(p.numel() for p in network.parameters())} parameters, box {tuple(x.shape[2:])}, {choice.precision}"
     return _Step(network, x, volume.numel(), choice.precision, note)
@@ -184,9 +189,13 @@ def _head(*, quick: bool) -> Tensor:
     return tissue * torch.from_numpy(full)
 
 
-def _alone(kind: str, *, quick: bool) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--alone", kind, *(["--quick"] if quick else [])]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+def _alone(kind: str, precision: str, volume: Tensor) -> dict[str, Any]:
+    """Run some steps in a process that has made nothing else, so that it holds no freed memory to hide them in."""
+    with TemporaryDirectory() as name:
+        path = Path(name) / "volume.npy"
+        np.save(path, volume.numpy())
+        command = [sys.executable, __file__, "--alone", kind, "--precision", precision, "--volume", str(path)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -203,18 +212,16 @@ def _peak_mib() -> float:
 def main() -> None:
     """Run some steps of one kind alone in its process and print losses and memory as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny sizes")
+    parser.add_argument("--volume", type=Path, help="npy file, shape (1, 1, x, y, z)", required=True)
     parser.add_argument("--alone", metavar="KIND", choices=_KINDS, required=True)
+    parser.add_argument("--precision", help="of ours", required=True)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    volume = _head(quick=given.quick)
+    volume = torch.from_numpy(np.load(given.volume))
     before = _peak_mib()
-    step = _step_of(given.alone, volume, _BLOCKS, _CHANNELS)
-    set_up = _peak_mib() - before
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak begins anew
-    before = _peak_mib()
+    step = _step_of(given.alone, volume, _BLOCKS, _CHANNELS, given.precision)
     losses = [step() for _ in range(3)]
-    print(json.dumps({"losses": losses, "mib": _peak_mib() - before, "set_up_mib": set_up}))
+    print(json.dumps({"losses": losses, "mib": _peak_mib() - before}))
 
 
 if __name__ == "__main__":
