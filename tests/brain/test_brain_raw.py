@@ -488,6 +488,7 @@ def test_the_picture_outlines_grey_matter_where_it_is(tree):
 
 
 def run_command(monkeypatch, *words):
+    monkeypatch.setattr(command, "print_warnings_plainly", lambda: None)  # it would stay for the tests that follow
     monkeypatch.setattr(sys, "argv", ["raw", *map(str, words)])
     return command.main()
 
