@@ -113,7 +113,9 @@ def test_choices_that_clash_are_refused(sections, words):
     ],
 )
 def test_choices_that_go_together_are_taken(sections):
-    Config.model_validate(sections)
+    taken = Config.model_validate(sections).model_dump(mode="json")
+    for section, values in sections.items():
+        assert {name: taken[section][name] for name in values} == values
 
 
 @pytest.mark.parametrize(

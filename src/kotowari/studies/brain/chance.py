@@ -31,7 +31,7 @@ def permute_targets(job: BrainJob, progress: Progress) -> None:
     n = job.config.trust.n_permutations
     if not n:
         return
-    arms = {question.name: _tested(job, question) for question in job.questions}
+    arms = _tested(job)
     n_jobs = sum(len(own) for own in arms.values()) * -(-(n + 1) // _CHUNK)
     with progress.bar("Refits on permuted targets", n_jobs) as advance:
         found = permutation_test(
@@ -56,11 +56,12 @@ def permute_targets(job: BrainJob, progress: Progress) -> None:
     )
 
 
-def _tested(job: BrainJob, question: Question) -> dict[str, Arm]:
-    """Return the arms that are held against chance: those that claim to know the brain."""
-    every = encoder_arms(job, question) | fixed_arms(job, question)
+def _tested(job: BrainJob) -> dict[str, dict[str, Arm]]:
+    """Return, for each question, the arms that are held against chance: those that claim to know the brain."""
+    learned, fixed = encoder_arms(job), fixed_arms(job)
     names = [OURS, UNTRAINED, LABEL_TRAINED, pooling_name(job.n_blocks), voxels_name(8)]
-    return {name: every[name] for name in names if name in every}
+    every = {question.name: learned[question.name] | fixed[question.name] for question in job.questions}
+    return {target: {name: own[name] for name in names if name in own} for target, own in every.items()}
 
 
 def _give_p(job: BrainJob, table: pd.DataFrame) -> None:

@@ -23,6 +23,8 @@ from kotowari.studies.brain.questions import Question
 
 __all__ = [
     "COMPONENTS",
+    "EXTERNAL",
+    "INTERNAL",
     "answer",
     "diagnosis_rows",
     "encoder_arms",
@@ -35,9 +37,11 @@ __all__ = [
     "held_out_rows",
     "labelled",
     "pooling_name",
+    "said_by_encoders",
     "voxels_name",
 ]
 
+INTERNAL, EXTERNAL = "out of fold", "external sites"
 _DEPTHS = (1, 2, 3)
 _SMOOTHING_MM = (0.0, 8.0, 12.0)
 COMPONENTS = "n - 1 components, whitened"
@@ -55,49 +59,55 @@ def voxels_name(smoothing_mm: float) -> str:
 
 def external_name(target: str) -> str:
     """Name of a target at the sites kept aside."""
-    return f"{target}, external sites"
+    return f"{target}, {EXTERNAL}"
 
 
 def fixed_features(job: BrainJob) -> None:
     """Keep what needs no learning: volumes pooled by powers of two, and smoothed."""
     volumes, mask = job.store.volumes(slice(None)), job.store.mask
-    edges = tuple(float(edge) for edge in np.linalg.norm(job.store.affine[:3, :3], axis=0))
     found: Arrays = {}
     for depth in sorted({*_DEPTHS, job.n_blocks}):
         pooled = AveragePooling(depth, mask=mask).fit(volumes[:1]).transform(volumes)
         found[pooling_name(depth)] = coordinates(pooled, job.config)
     for width in _SMOOTHING_MM:
-        smoothed = SmoothedVoxels(width, voxel_mm=edges, mask=mask).fit(volumes[:1]).transform(volumes)  # type: ignore[arg-type]  # three edges
-        found[voxels_name(width)] = coordinates(smoothed, job.config)
+        smoothed = SmoothedVoxels(width, voxel_mm=job.store.grid.voxel_mm, mask=mask)
+        found[voxels_name(width)] = coordinates(smoothed.fit(volumes[:1]).transform(volumes), job.config)
     job.keep("fixed", found)
 
 
-def encoder_arms(job: BrainJob, question: Question) -> dict[str, Arm]:
-    """Return the arms whose features were learned inside each fold; ours first."""
+def encoder_arms(job: BrainJob) -> dict[str, dict[str, Arm]]:
+    """Return, for each question, the arms whose features were learned inside each fold; ours first."""
     names = [f"fold-{k}" for k in range(len(job.folds))]
-    parts = [job.encoded(name) for name in names]
-    model = job.model()
+    parts, model = [job.encoded(name) for name in names], job.model()
     arms = {
         OURS: Arm(model, [part["features"] for part in parts], "ours"),
         UNTRAINED: Arm(model, [part["untrained"] for part in parts], "untrained"),
     }
-    if _may_know_labels(job, question):
-        told = [job.encoded(name, labels=True)["features"] for name in names]
-        arms[LABEL_TRAINED] = Arm(model, told, "comparator")
-    return arms
+    told: dict[str, Arm] = {}
+    if job.knows_diagnosis:
+        features = [job.encoded(name, labels=True)["features"] for name in names]
+        told[LABEL_TRAINED] = Arm(model, features, "comparator")
+    return {question.name: arms | (told if _may_know_labels(job, question) else {}) for question in job.questions}
 
 
-def fixed_arms(job: BrainJob, question: Question) -> dict[str, Arm]:
-    """Return the arms that learn nothing of volumes before the regression."""
+def fixed_arms(job: BrainJob) -> dict[str, dict[str, Arm]]:
+    """Return, for each question, the arms that learn nothing of volumes before the regression."""
     model, kept = job.model(), job.kept("fixed")
     matched = pooling_name(job.n_blocks)
     arms = {name: Arm(model, X, "trivial null" if name == matched else "comparator") for name, X in kept.items()}
     whitened = clone(model).set_params(features=PrincipalComponents(whiten=True), harmoniser=None)
     arms[COMPONENTS] = Arm(whitened, kept[voxels_name(0.0)], "comparator")
-    covariates = question.subjects.covariates
-    if covariates is not None:
-        arms[COVARIATES_ONLY] = covariates_arm(model, covariates)
-    return arms
+    found = {}
+    for question in job.questions:
+        covariates = question.subjects.covariates
+        alone = {} if covariates is None else {COVARIATES_ONLY: covariates_arm(model, covariates)}
+        found[question.name] = arms | alone
+    return found
+
+
+def said_by_encoders(job: BrainJob) -> dict[str, dict[str, HeldOut]]:
+    """Return what the stage `fit` left: question to model to predictions of subjects kept aside."""
+    return answer(job, Progress(shown=False), "", "fit", encoder_arms(job))
 
 
 def answer(
@@ -181,7 +191,7 @@ def diagnosis_rows(job: BrainJob) -> list[Metric]:
     """Return how well the label-trained encoders tell two diagnoses out of fold: what the labels could teach."""
     if not job.knows_diagnosis or job.diagnosis is None:
         return []
-    parts = [job.encoded(f"fold-{k}", labels=True) for k in range(len(job.first_folds))]
+    parts = [job.encoded(name, labels=True) for name in job.fold_names]
     classes = parts[0]["classes"]
     if len(classes) != 2:
         return []

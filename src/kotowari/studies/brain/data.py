@@ -105,8 +105,7 @@ def lay_atlas(config: Config, store: VolumeStore, folder: Path) -> Atlas:
     """Lay the atlas onto the store; the packaged parcels are written to ``folder`` first."""
     if isinstance(config.data.atlas, Path):
         return Atlas.read(config.data.atlas, config.data.atlas_names, store)
-    edges = np.linalg.norm(store.affine[:3, :3], axis=0)
-    grid = brain_grid(float(np.clip(edges.min(), _FINEST_MM, _COARSEST_MM)))
+    grid = brain_grid(float(np.clip(min(store.grid.voxel_mm), _FINEST_MM, _COARSEST_MM)))
     path = folder / "parcels.nii.gz"
     write_nifti(path, parcellate(grid), grid.affine)
     return Atlas.read(path, dict(enumerate(parcel_names(), start=1)), store)

@@ -77,7 +77,7 @@ def implant_check(job: BrainJob, progress: Progress) -> Iterator[Check]:
     plant = BrainImplant(
         store.volumes(rows) * store.mask,
         store.mask,
-        store.grid.cropped(store.box).affine,
+        store.box_grid.affine,
         volume_cm3=trust.implant_cm3,
     )
     analyse = FindPlanted(

@@ -26,7 +26,7 @@ from kotowari.studies.brain.model.volume_store import VolumeStore
 from kotowari.studies.brain.questions import Question
 from kotowari.training.devices import one_thread
 
-__all__ = ["MapTask", "explain_regions", "explain_voxels", "in_box", "map_without_network", "voxel_edges"]
+__all__ = ["MapTask", "explain_regions", "explain_voxels", "in_box", "map_without_network"]
 
 FloatArray = npt.NDArray[np.float64]
 _SMOOTH_DRAWS = 4
@@ -176,12 +176,6 @@ def map_without_network(store: VolumeStore, question: Question, said: Any, optio
         return found
 
 
-def voxel_edges(store: VolumeStore) -> tuple[float, float, float]:
-    """Return the edges of a voxel, mm."""
-    x, y, z = np.linalg.norm(store.affine[:3, :3], axis=0)
-    return float(x), float(y), float(z)
-
-
 def in_box(atlas: Atlas, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Give every voxel the value of its region, 0 where there is none: ``(region,) -> box``."""
     by_number = np.zeros(max(atlas.numbers) + 1, dtype=np.float32)
@@ -203,7 +197,7 @@ def _way(name: str, task: MapTask) -> Callable[..., Any]:
 def _finished(name: str, values: npt.NDArray[np.float32], task: MapTask) -> npt.NDArray[np.float32]:
     if name != "smoothed_gradient":
         return values
-    edges = voxel_edges(task.store)
+    edges = task.store.grid.voxel_mm
     return smooth_map(values, task.store.mask, voxel_mm=edges, fwhm_mm=task.maps.smoothing_mm)
 
 

@@ -66,7 +66,7 @@ def blocks_of(config: Config, store: VolumeStore) -> int:
     """Return the number of blocks: as configured, or so many that a feature spans about 16 mm."""
     if config.features.n_blocks != "auto":
         return config.features.n_blocks
-    edge = float(np.linalg.norm(store.affine[:3, :3], axis=0).mean())
+    edge = float(np.mean(store.grid.voxel_mm))
     return max(1, round(math.log2(_FEATURE_MM / edge)))
 
 

@@ -9,21 +9,23 @@ from kotowari.core.page import write_table
 from kotowari.core.progress import Progress
 from kotowari.studies.brain.comparison import (
     COMPONENTS,
+    EXTERNAL,
+    INTERNAL,
     answer,
     encoder_arms,
     external_answer,
     final_features,
     fixed_arms,
     pooling_name,
+    said_by_encoders,
     voxels_name,
 )
 from kotowari.studies.brain.job import LABEL_TRAINED, OURS, UNTRAINED, BrainJob
 from kotowari.studies.brain.model.regression_scores import HeldOut, paired_gain
 from kotowari.studies.brain.questions import Question
 
-__all__ = ["EXTERNAL", "INTERNAL", "compare_pairs", "gains"]
+__all__ = ["compare_pairs", "gains", "verdict"]
 
-INTERNAL, EXTERNAL = "out of fold", "external sites"
 _GAINS = "gains.csv"
 
 
@@ -37,34 +39,39 @@ def gains(job: BrainJob) -> pd.DataFrame:
     return pd.read_csv(job.path / "tables" / _GAINS)
 
 
+def verdict(low: float, high: float) -> str:
+    """Say whether a difference with this interval is one."""
+    return "more" if low > 0 else "less" if high < 0 else "neither measurably more nor less"
+
+
 def _pairs(job: BrainJob) -> Iterator[dict[str, object]]:
-    silent = Progress(shown=False)
-    arms = {question.name: encoder_arms(job, question) for question in job.questions}
-    fixed = {question.name: fixed_arms(job, question) for question in job.questions}
-    inside, others = answer(job, silent, "", "fit", arms), answer(job, silent, "", "compare", fixed)
+    learned, fixed = encoder_arms(job), fixed_arms(job)
+    others = answer(job, Progress(shown=False), "", "compare", fixed)
+    inside = said_by_encoders(job)
     for question in job.questions:
         said = inside[question.name] | others[question.name]
         yield from _rows(job, question, INTERNAL, said)
         features = final_features(job, question)
         features |= {name: arm.X for name, arm in fixed[question.name].items()}
-        every = arms[question.name] | fixed[question.name]
+        every = learned[question.name] | fixed[question.name]
         beyond = {
             name: there
-            for name in (OURS, *_controls(job, question))
+            for name in (OURS, *_controls(job, said))
             if (there := external_answer(job, question, every[name], features[name])) is not None
         }
         if beyond:
             yield from _rows(job, question, EXTERNAL, beyond)
 
 
-def _controls(job: BrainJob, question: Question) -> list[str]:
-    names = [UNTRAINED, pooling_name(job.n_blocks), voxels_name(8), voxels_name(12), COMPONENTS]
-    told = job.knows_diagnosis and question.name != job.config.cohort.diagnosis
-    return [*names[:1], *([LABEL_TRAINED] if told else []), *names[1:]]
+def _controls(job: BrainJob, said: dict[str, HeldOut]) -> list[str]:
+    """Return what ours is held against, of the models that were asked."""
+    pooled = pooling_name(job.n_blocks)
+    names = [UNTRAINED, LABEL_TRAINED, pooled, voxels_name(8), voxels_name(12), COMPONENTS]
+    return [name for name in names if name in said]
 
 
 def _rows(job: BrainJob, question: Question, where: str, said: dict[str, HeldOut]) -> Iterator[dict[str, object]]:
-    for name in _controls(job, question):
+    for name in _controls(job, said):
         span = paired_gain(said[OURS], said[name], groups=job.groups, random_state=job.seed("intervals"))
         yield {
             "target": question.name,

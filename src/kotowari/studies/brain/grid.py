@@ -6,7 +6,7 @@ import pandas as pd
 from kotowari.core.page import write_table
 from kotowari.core.progress import Progress
 from kotowari.core.runfolder import Metric
-from kotowari.studies.brain.comparison import external_answer
+from kotowari.studies.brain.comparison import external_answer, external_name
 from kotowari.studies.brain.fitting import EncoderTask, fit_grid_model
 from kotowari.studies.brain.job import BrainJob
 from kotowari.studies.brain.model.regression_cv import Arm, cross_validated
@@ -69,7 +69,7 @@ def _foretold(job: BrainJob, question: Question, features: np.ndarray) -> dict[s
     found = {question.name: main_statistic(said)}
     beyond = external_answer(job, question, arm, features)
     if beyond is not None:
-        found[f"{question.name}, external sites"] = main_statistic(beyond)
+        found[external_name(question.name)] = main_statistic(beyond)
     return found
 
 

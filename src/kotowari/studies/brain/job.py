@@ -124,6 +124,11 @@ class BrainJob(Job[Config]):
         """Folds of the first repeat, which cover every internal subject once; the nulls are computed on them."""
         return self.folds[: self.config.validation.n_splits]
 
+    @property
+    def fold_names(self) -> list[str]:
+        """Names of the encoders of these folds."""
+        return [f"fold-{k}" for k in range(len(self.first_folds))]
+
     def folds_of(self, question: Question, folds: list[Fold] | None = None) -> list[Fold]:
         """Return the folds cut to the subjects in whom the target is asked."""
         rows = question.target.rows
@@ -142,6 +147,11 @@ class BrainJob(Job[Config]):
     def encoder(self, name: str = FINAL) -> ConvolutionalAutoencoder:
         """Return a fitted autoencoder."""
         return ConvolutionalAutoencoder.load(self.encoder_folder(name))
+
+    @cached_property
+    def mean_brain(self) -> npt.NDArray[np.float32]:
+        """Mean of all internal subjects, shape of the box."""
+        return self.encoder().mean_brain_
 
     def shard(self, batch: str, name: str) -> Arrays:
         """Return what one fit of a batch left."""

@@ -11,9 +11,9 @@ from kotowari.core.evidence import Check, Evidence, Frame
 from kotowari.core.page import write_table
 from kotowari.core.progress import Progress
 from kotowari.studies.brain.chance import main_metric
-from kotowari.studies.brain.comparison import pooling_name, voxels_name
+from kotowari.studies.brain.comparison import INTERNAL, pooling_name, voxels_name
 from kotowari.studies.brain.detection import implant_check, planted_question
-from kotowari.studies.brain.gains import INTERNAL, gains
+from kotowari.studies.brain.gains import gains, verdict
 from kotowari.studies.brain.job import LABEL_TRAINED, OURS, UNTRAINED, BrainJob
 from kotowari.studies.brain.model.regression_scores import power_sentence
 from kotowari.studies.brain.planted import score_planted
@@ -95,8 +95,7 @@ def _gain_checks(job: BrainJob, question: Question) -> Iterator[Check]:
 
 def _gain_words(row: pd.DataFrame, metric: str) -> str:
     value, low, high = (float(row[name].iloc[0]) for name in ("difference", "low", "high"))
-    words = "more" if low > 0 else "less" if high < 0 else "neither measurably more nor less"
-    return f"{words} ({metric} {value:+.2f}, 95 % interval {low:+.2f} to {high:+.2f})"
+    return f"{verdict(low, high)} ({metric} {value:+.2f}, 95 % interval {low:+.2f} to {high:+.2f})"
 
 
 def _map_checks(job: BrainJob, number: int) -> Iterator[Check]:
@@ -113,7 +112,7 @@ def _map_checks(job: BrainJob, number: int) -> Iterator[Check]:
 def _evidence(job: BrainJob, number: int, question: Question, checks: list[Check]) -> Evidence:
     table = pd.read_csv(job.path / "tables" / f"regions-{job.file_word(question.name)}.csv")
     store = job.store
-    affine = store.grid.cropped(store.box).affine
+    affine = store.box_grid.affine
     n = len(table)
     return Evidence(
         target=question.name,

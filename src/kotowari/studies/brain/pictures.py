@@ -7,10 +7,10 @@ import pandas as pd
 from kotowari.core.jobs import Arrays
 from kotowari.core.runfolder import Metric
 from kotowari.studies.brain.chance import main_metric
-from kotowari.studies.brain.comparison import external_name
+from kotowari.studies.brain.comparison import INTERNAL, external_name
 from kotowari.studies.brain.data import planted_truth
-from kotowari.studies.brain.explaining import in_box, voxel_edges
-from kotowari.studies.brain.gains import INTERNAL, gains
+from kotowari.studies.brain.explaining import in_box
+from kotowari.studies.brain.gains import gains
 from kotowari.studies.brain.grid import GRID
 from kotowari.studies.brain.job import FINAL, BrainJob
 from kotowari.studies.brain.maps.map_similarity import similarity_table
@@ -42,9 +42,9 @@ def pictures(job: BrainJob) -> Arrays:
     """Collect what the figures are drawn from."""
     store = job.store
     found: Arrays = {
-        "map_affine": store.grid.cropped(store.box).affine,
+        "map_affine": store.box_grid.affine,
         "mask": store.mask,
-        "template": job.encoder().mean_brain_,
+        "template": job.mean_brain,
         "quality_row": np.arange(1, len(store) + 1),
         "quality_unit": np.array("ml"),
     }
@@ -77,7 +77,7 @@ def _maps(job: BrainJob) -> Arrays:
     planes = {
         "untrained network": [in_box(job.atlas, part[f"untrained-{k}"]) for k in shown],
         "shuffled target": [in_box(job.atlas, part[f"ranking-{k}"][1]) for k in shown],
-        "mean grey matter": [job.encoder().mean_brain_ for _ in shown],
+        "mean grey matter": [job.mean_brain for _ in shown],
         "smoothed voxels, GLM": [job.shard("glm", f"question-{k}")["glm-t"] for k in shown],
     }
     tables = [
@@ -85,7 +85,7 @@ def _maps(job: BrainJob) -> Arrays:
             occlusion_box(job, k),
             {name: own[place] for name, own in planes.items()},
             job.store.mask & (job.atlas.labels > 0),
-            voxel_mm=voxel_edges(job.store),
+            voxel_mm=job.store.grid.voxel_mm,
         )
         for place, k in enumerate(shown)
     ]
@@ -151,10 +151,10 @@ def _planted(job: BrainJob, name: str, labels: npt.NDArray[np.int64]) -> npt.NDA
 
 
 def _training(job: BrainJob) -> Arrays:
-    names = [*(f"fold-{k}" for k in range(len(job.first_folds))), FINAL]
+    names = [*job.fold_names, FINAL]
     parts = [job.encoded(name) for name in names]
     longest = max(len(part["train_loss"]) for part in parts)
-    principal = [job.shard("components", f"fold-{k}")["mae"].mean() for k in range(len(job.first_folds))]
+    principal = [job.shard("components", name)["mae"].mean() for name in job.fold_names]
     mean = [part["mean_mae"][fold.test].mean() for part, fold in zip(parts, job.first_folds, strict=False)]
     found: Arrays = {
         "training_fits": np.array([*(f"fold {k + 1}" for k in range(len(job.first_folds))), "all internal subjects"]),

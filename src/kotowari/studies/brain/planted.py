@@ -5,7 +5,7 @@ import pandas as pd
 
 from kotowari.core.page import write_table
 from kotowari.studies.brain.data import planted_truth
-from kotowari.studies.brain.explaining import in_box, voxel_edges
+from kotowari.studies.brain.explaining import in_box
 from kotowari.studies.brain.job import FINAL, BrainJob
 from kotowari.studies.brain.maps.planted_map import planted_map_scores
 
@@ -36,7 +36,7 @@ def score_planted(job: BrainJob) -> None:
             **{told: voxels[name] for name, told in _MAPS.items() if name in voxels},
             "smoothed voxels, GLM": plain["glm-t"],
             "CONTROL occlusion, untrained network": in_box(job.atlas, regions[f"untrained-{number}"]),
-            "CONTROL mean grey matter": job.encoder().mean_brain_,
+            "CONTROL mean grey matter": job.mean_brain,
         }
         if "pattern" in plain:
             maps["pattern of held-out predictions"] = plain["pattern"]
@@ -45,7 +45,7 @@ def score_planted(job: BrainJob) -> None:
                 np.asarray(values, np.float64),
                 truth,
                 job.store.mask,
-                voxel_mm=voxel_edges(job.store),
+                voxel_mm=job.store.grid.voxel_mm,
                 labels=job.atlas.labels,
             )
             rows.append({"target": question.name, "map": name, **found})

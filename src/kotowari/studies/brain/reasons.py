@@ -9,14 +9,13 @@ import numpy.typing as npt
 from kotowari.core.jobs import Arrays
 from kotowari.core.page import write_table
 from kotowari.core.progress import Progress
-from kotowari.studies.brain.comparison import answer, encoder_arms
+from kotowari.studies.brain.comparison import said_by_encoders
 from kotowari.studies.brain.explaining import (
     MapTask,
     explain_regions,
     explain_voxels,
     in_box,
     map_without_network,
-    voxel_edges,
 )
 from kotowari.studies.brain.held_regions import regions_against_chance, run_held_regions
 from kotowari.studies.brain.job import FINAL, OURS, BrainJob
@@ -24,6 +23,7 @@ from kotowari.studies.brain.maps.controls import MapControls, judge_map
 from kotowari.studies.brain.maps.map_similarity import similarity_table
 from kotowari.studies.brain.maps.map_stability import MapStability, map_stability
 from kotowari.studies.brain.maps.region_table import region_table
+from kotowari.studies.brain.model.regression_scores import HeldOut
 from kotowari.studies.brain.questions import Question
 from kotowari.studies.brain.reconstruction import mean_volumes
 from kotowari.studies.brain.synthetic import decode_targets
@@ -33,13 +33,17 @@ __all__ = ["controls_of", "find_reasons", "map_rows", "occlusion_box", "stabilit
 
 def find_reasons(job: BrainJob, progress: Progress) -> None:
     """Write maps as NIfTI into ``maps/`` and one table of regions a target; keep what the tests of maps need."""
-    names = [FINAL, *(f"fold-{k}" for k in range(len(job.first_folds)))]
+    names = [FINAL, *job.fold_names]
     tasks = {name: (_task(job, name),) for name in names}
     job.run(progress, "Regions by occlusion", "regions", explain_regions, tasks)
     run_held_regions(job, progress)
     voxels = {f"question-{k}": (_task(job, FINAL), k) for k in range(len(job.questions))}
     found = job.run(progress, "Maps by gradients", "voxels", explain_voxels, voxels)
-    plain = {f"question-{k}": _plain_task(job, question) for k, question in enumerate(job.questions)}
+    said = said_by_encoders(job)
+    plain = {
+        f"question-{k}": _plain_task(job, question, said[question.name][OURS])
+        for k, question in enumerate(job.questions)
+    }
     without = job.run(progress, "Maps without a network", "glm", map_without_network, plain)
     means = {FINAL: (job.encoder_folder(), job.store, job.internal)}
     job.run(progress, "Mean reconstruction", "means", mean_volumes, means)
@@ -74,16 +78,16 @@ def occlusion_box(job: BrainJob, number: int) -> npt.NDArray[np.float32]:
 
 def controls_of(job: BrainJob, number: int) -> MapControls:
     """Hold the map of a target against an untrained network, shuffled targets and the mean grey matter."""
-    names = [FINAL, *(f"fold-{k}" for k in range(len(job.first_folds)))]
+    names = [FINAL, *job.fold_names]
     parts = [_regions(job, name) for name in names]
     shuffled = parts[0][f"ranking-{number}"][1:]
     return judge_map(
         np.stack([in_box(job.atlas, part[f"ranking-{number}"][0]) for part in parts]),
         np.stack([in_box(job.atlas, part[f"untrained-{number}"]) for part in parts]),
         np.stack([in_box(job.atlas, own) for own in shuffled]),
-        job.encoder().mean_brain_,
+        job.mean_brain,
         job.store.mask & (job.atlas.labels > 0),
-        voxel_mm=voxel_edges(job.store),
+        voxel_mm=job.store.grid.voxel_mm,
         atlas=job.atlas,
         region_null=regions_against_chance(job, job.questions[number]),
     )
@@ -98,15 +102,15 @@ def voxel_controls_of(job: BrainJob, number: int) -> MapControls | None:
         part[name][None],
         part[f"untrained {name}"][None],
         part[f"shuffled {name}"],
-        job.encoder().mean_brain_,
+        job.mean_brain,
         job.store.mask,
-        voxel_mm=voxel_edges(job.store),
+        voxel_mm=job.store.grid.voxel_mm,
     )
 
 
 def map_rows(job: BrainJob, number: int) -> list[dict[str, Any]]:
     """Return how like each map of a target is to its control from the untrained network, and to the grey matter."""
-    part, mask, mean = job.shard("voxels", f"question-{number}"), job.store.mask, job.encoder().mean_brain_
+    part, mask, mean = job.shard("voxels", f"question-{number}"), job.store.mask, job.mean_brain
     regions = _regions(job, FINAL)
     maps = {str(name): (part[name], part[f"untrained {name}"]) for name in job.config.maps.methods}
     pair = (regions[f"ranking-{number}"][0], regions[f"untrained-{number}"])
@@ -114,7 +118,7 @@ def map_rows(job: BrainJob, number: int) -> list[dict[str, Any]]:
     rows = []
     for name, (own, untrained) in maps.items():
         controls = {"untrained": untrained, "grey matter": mean}
-        table = similarity_table(own, controls, mask, voxel_mm=voxel_edges(job.store))
+        table = similarity_table(own, controls, mask, voxel_mm=job.store.grid.voxel_mm)
         broad, fine = (table[column].to_numpy(np.float64) for column in ("spearman", "spearman_high_pass"))
         rows.append(
             {
@@ -130,7 +134,7 @@ def map_rows(job: BrainJob, number: int) -> list[dict[str, Any]]:
 
 def stability_of(job: BrainJob, number: int) -> MapStability:
     """Compare the regions of the encoders of all folds."""
-    own = [_regions(job, f"fold-{k}")[f"ranking-{number}"][0] for k in range(len(job.first_folds))]
+    own = [_regions(job, name)[f"ranking-{number}"][0] for name in job.fold_names]
     values = np.stack([strength / max(np.linalg.norm(strength), 1e-300) for strength in own])
     return map_stability(values, n_strongest=min(job.config.trust.n_strongest, len(job.atlas) - 1))
 
@@ -164,12 +168,10 @@ def _spread(rows: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).round().astype(np.intp))]
 
 
-def _plain_task(job: BrainJob, question: Question) -> tuple[Any, ...]:
-    arms = {one.name: encoder_arms(job, one) for one in job.questions}
-    said = answer(job, Progress(shown=False), "", "fit", arms)[question.name][OURS]
+def _plain_task(job: BrainJob, question: Question, said: HeldOut) -> tuple[Any, ...]:
     trust = job.config.trust
     options = {
-        "voxel_mm": voxel_edges(job.store),
+        "voxel_mm": job.store.grid.voxel_mm,
         "fwhm_mm": trust.smoothing_mm,
         "n_permutations": trust.n_glm_permutations,
         "random_state": job.seed("glm"),

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from kotowari.core.jobs import Arrays
 from kotowari.core.runfolder import Metric, Role
 from kotowari.studies.brain.baselines.principal_components import PrincipalComponents
+from kotowari.studies.brain.comparison import external_name
 from kotowari.studies.brain.job import FINAL, OURS, UNTRAINED, BrainJob
 from kotowari.studies.brain.model.autoencoder import ConvolutionalAutoencoder
 from kotowari.studies.brain.model.volume_store import VolumeStore
@@ -44,21 +45,19 @@ def mean_volumes(folder: Path, store: VolumeStore, rows: npt.NDArray[np.intp]) -
 def reconstruction_rows(job: BrainJob, principal: dict[str, Arrays]) -> list[Metric]:
     """Return the errors on subjects kept aside, with intervals over subjects: of folds, then of the external sites."""
     folds = job.first_folds
-    parts = [job.encoded(f"fold-{k}") for k in range(len(folds))]
+    parts = [job.encoded(name) for name in job.fold_names]
     rows = np.concatenate([fold.test for fold in folds])
     found = {
         name: np.concatenate([part[key][fold.test] for part, fold in zip(parts, folds, strict=True)])
         for name, key in ((OURS, "mae"), (UNTRAINED, "untrained_mae"), (MEAN_BRAIN, "mean_mae"))
     }
-    found[PRINCIPAL] = np.concatenate([principal[f"fold-{k}"]["mae"] for k in range(len(folds))])
+    found[PRINCIPAL] = np.concatenate([principal[name]["mae"] for name in job.fold_names])
     metrics = _rows(job, RECONSTRUCTION, found, rows)
     beyond = np.flatnonzero(job.external)
     if len(beyond) > 1:
         final = job.encoded(FINAL)
         there = {OURS: final["mae"], UNTRAINED: final["untrained_mae"], MEAN_BRAIN: final["mean_mae"]}
-        metrics += _rows(
-            job, f"{RECONSTRUCTION}, external sites", {name: own[beyond] for name, own in there.items()}, beyond
-        )
+        metrics += _rows(job, external_name(RECONSTRUCTION), {name: own[beyond] for name, own in there.items()}, beyond)
     return metrics
 
 

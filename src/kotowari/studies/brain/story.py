@@ -9,10 +9,10 @@ from kotowari.core.page import Page, Table
 from kotowari.core.runfolder import Metric
 from kotowari.report import write as write_report
 from kotowari.studies.brain.chance import main_metric
-from kotowari.studies.brain.comparison import external_name
+from kotowari.studies.brain.comparison import EXTERNAL, INTERNAL, external_name
 from kotowari.studies.brain.detection import planted_question
 from kotowari.studies.brain.figures import draw
-from kotowari.studies.brain.gains import EXTERNAL, INTERNAL, gains
+from kotowari.studies.brain.gains import gains, verdict
 from kotowari.studies.brain.grid import GRID
 from kotowari.studies.brain.job import LABEL_TRAINED, OURS, BrainJob
 from kotowari.studies.brain.pictures import pictures
@@ -114,8 +114,7 @@ def _hypothesis(job: BrainJob) -> Iterator[str]:
             row = own[(own["target"] == question.name) & (own["where"] == where)]
             if len(row):
                 value, low, high = (float(row[name].iloc[0]) for name in ("difference", "low", "high"))
-                words = "more" if low > 0 else "less" if high < 0 else "neither measurably more nor less"
-                parts.append(f"{words} {where} ({value:+.2f}, 95 % interval {low:+.2f} to {high:+.2f})")
+                parts.append(f"{verdict(low, high)} {where} ({value:+.2f}, 95 % interval {low:+.2f} to {high:+.2f})")
         if parts:
             yield (
                 f"Features learned without labels foretell {question.name} within patients, against the same encoder "
@@ -182,7 +181,7 @@ def _facts(job: BrainJob) -> list[tuple[str, str]]:
     own = config.features
     encoder = job.encoder()
     volumes = "simulated on the MNI152 grey matter" if config.data.volumes == "phantom" else str(config.data.volumes)
-    edges = " x ".join(f"{edge:g}" for edge in np.linalg.norm(store.affine[:3, :3], axis=0))
+    edges = " x ".join(f"{edge:g}" for edge in store.grid.voxel_mm)
     facts = [
         ("Volumes", f"{len(store)}, {volumes}; {' x '.join(map(str, store.shape))} voxels of {edges} mm"),
         ("Mask", f"{store.n_voxels:,} voxels"),

@@ -13,6 +13,8 @@ from kotowari.core.stages import Stage
 from kotowari.studies.brain.applying import apply
 from kotowari.studies.brain.chance import permute_targets
 from kotowari.studies.brain.comparison import (
+    EXTERNAL,
+    INTERNAL,
     answer,
     diagnosis_rows,
     encoder_arms,
@@ -83,7 +85,7 @@ def features(job: BrainJob, progress: Progress) -> None:
 
 def fit(job: BrainJob, progress: Progress) -> None:
     """Foretell every target from the features, out of fold and at the sites kept aside; keep the final regressions."""
-    arms = {question.name: encoder_arms(job, question) for question in job.questions}
+    arms = encoder_arms(job)
     said = answer(job, progress, "Targets from features", "fit", arms)
     rows = []
     for question in job.questions:
@@ -103,7 +105,7 @@ def fit(job: BrainJob, progress: Progress) -> None:
 def compare(job: BrainJob, progress: Progress) -> None:
     """Judge what a user would take instead, and how well volumes are given back."""
     fixed_features(job)
-    arms = {question.name: fixed_arms(job, question) for question in job.questions}
+    arms = fixed_arms(job)
     said = answer(job, progress, "Comparators", "compare", arms)
     rows = []
     for question in job.questions:
@@ -159,9 +161,9 @@ STAGES: tuple[Stage[BrainJob], ...] = (
 
 def _write_predictions(job: BrainJob, name: str, said: HeldOut, beyond: HeldOut | None) -> None:
     """Write what ours says of each subject kept aside, out of fold and at external sites."""
-    frames = [_frame(job, said, "out of fold")]
+    frames = [_frame(job, said, INTERNAL)]
     if beyond is not None:
-        frames.append(_frame(job, beyond, "external sites"))
+        frames.append(_frame(job, beyond, EXTERNAL))
     write_table(job.path / "tables" / f"predictions-{job.file_word(name)}.csv", pd.concat(frames, ignore_index=True))
 
 

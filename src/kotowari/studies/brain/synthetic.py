@@ -7,8 +7,7 @@ import numpy as np
 from kotowari.core.errors import DesignError
 from kotowari.core.evidence import Check
 from kotowari.core.jobs import Arrays
-from kotowari.core.progress import Progress
-from kotowari.studies.brain.comparison import answer, encoder_arms
+from kotowari.studies.brain.comparison import said_by_encoders
 from kotowari.studies.brain.job import OURS, BrainJob
 from kotowari.studies.brain.maps.patterns import centred_by_fold
 from kotowari.studies.brain.model.clinical_axis import ClinicalAxis, clinical_axis
@@ -22,8 +21,7 @@ def decode_targets(job: BrainJob) -> None:
     """Write ``maps/<target>-synthetic-difference.nii.gz`` for each number on its own scale; keep what tests need."""
     if job.config.features.beta > 0:
         return
-    arms = {question.name: encoder_arms(job, question) for question in job.questions}
-    said = answer(job, Progress(shown=False), "", "fit", arms)
+    said = said_by_encoders(job)
     encoder = job.encoder()
     features = encoder.transform(job.store)
     found: Arrays = {}

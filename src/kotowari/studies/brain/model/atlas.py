@@ -78,7 +78,7 @@ class Atlas:
         path = Path(path)
         values, header = read_nifti(path, dtype=np.float64)
         labels = _whole_numbers(path, values)
-        own, target = header_grid(header), store.grid.cropped(store.box)
+        own, target = header_grid(header), store.box_grid
         _require_one_space(path, own, labels > 0, target, store.mask)
         in_box = resample(labels, own, target, method="nearest") * store.mask
         table = names if isinstance(names, Mapping) or names is None else read_label_names(Path(names))

@@ -173,6 +173,11 @@ class VolumeStore:
         return Grid(self.shape, self.affine)
 
     @property
+    def box_grid(self) -> Grid:
+        """The grid of the box."""
+        return self.grid.cropped(self.box)
+
+    @property
     def n_voxels(self) -> int:
         """Number of voxels in the mask."""
         return len(self._inside)
@@ -232,7 +237,7 @@ class VolumeStore:
 
     def positions(self, index: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return millimetres for voxel indices within the box, ``(..., 3) -> (..., 3)``."""
-        return self.grid.cropped(self.box).positions(index)
+        return self.box_grid.positions(index)
 
     def save_map(self, path: Path, box_array: npt.NDArray[Any]) -> None:
         """Write an array of the box as NIfTI in the input's affine and full shape, float32 or whole numbers."""
