@@ -1,4 +1,4 @@
-"""How strong an effect had to be to be found in the user's own table."""
+"""How strong an effect had to be to be found in the user's own data."""
 
 import math
 
@@ -16,7 +16,10 @@ def implants_picture(
     arrays: Arrays,
     *,
     unit: str = "planted shift (standard deviations of a gene)",
+    sign: str = "sd",
+    factor: float = 1.0,
     planted: str = "Modules of genes were shifted",
+    data: str = "table",
 ) -> Sketch | None:
     """Draw how often planted effects are found, by their size; nothing where none was planted.
 
@@ -24,17 +27,19 @@ def implants_picture(
     ----------
     arrays
         Holds ``implant_grades``, ``implant_frequency``, ``implant_low``, ``implant_high`` and ``implant_limit``.
-    unit
-        Of the grades.
-    planted
-        What was done to the user's own table.
+    unit, sign
+        Of the grades as they are shown: in words for the axis, and as it follows a number.
+    factor
+        From grades in the arrays to those shown, such as 100 for percent.
+    planted, data
+        What was done, and to which data of the user's own.
     """
     grades, found, low, high = (
         arrays[f"implant_{name}"].astype(np.float64) for name in ("grades", "frequency", "low", "high")
     )
     if not len(grades):
         return None
-    limit = float(arrays["implant_limit"])
+    grades, limit = factor * grades, factor * float(arrays["implant_limit"])
     canvas = new_canvas(HALF)
     axes = canvas.subplots()
     axes.axhline(_POWER, color=OTHER, lw=1, ls=(0, (3, 3)))
@@ -51,14 +56,14 @@ def implants_picture(
     if math.isfinite(limit):
         axes.axvspan(limit, grades.max() + room, color=OURS, alpha=0.07, lw=0)
         axes.axvline(limit, color=AGAINST, lw=6, alpha=0.35)
-        title = f"Found reliably from {limit:g} sd on"
+        title = f"Found reliably from {limit:g} {sign} on"
         words += (
-            f" Effects of {limit:g} sd or more would have been found with a power of {_POWER:g}; weaker ones may be "
+            f" Effects of {limit:g} {sign} or more would have been found with a power of {_POWER:g}; weaker ones may be "
             "there unseen."
         )
     else:
-        title = f"Not reliably found up to {grades.max():g} sd"
+        title = f"Not reliably found up to {grades.max():g} {sign}"
         words += f" No tried effect reaches a power of {_POWER:g}, so a negative result of this run says little."
     axes.set_title(title)
-    caption = f"{planted} in the user's own table and the analysis was repeated. {words}"
+    caption = f"{planted} in the user's own {data} and the analysis was repeated. {words}"
     return Sketch("implants", canvas, "What could have been found", caption, "trust")
