@@ -1,6 +1,7 @@
 """Backbones: plain modules that know nothing of the rest of the house."""
 
 from kotowari.networks.autoencoder3d import Autoencoder3d
+from kotowari.networks.fast_unet import FastUNet
 from kotowari.networks.heads import AverageHead, LocatedHead
 from kotowari.networks.pairs import PairedHead
 from kotowari.networks.residual import ResidualNetwork
@@ -12,6 +13,7 @@ from kotowari.networks.unet import UNet
 __all__ = [
     "Autoencoder3d",
     "AverageHead",
+    "FastUNet",
     "InputScaling",
     "LocatedHead",
     "PairedHead",

@@ -1,5 +1,6 @@
 """Rows of ``metrics.json`` as groups to be read side by side: ours, comparators, nulls, chance."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -120,7 +121,7 @@ def score_groups(metrics: Sequence[Metric]) -> tuple[ScoreGroup, ...]:
 
 def _group(metrics: Sequence[Metric]) -> ScoreGroup:
     words = metrics[0].metric.replace("_", " ").replace("-", " ").split()
-    larger_is_better = not _SMALLER_IS_BETTER & {word.lower() for word in words}
+    larger_is_better = not _SMALLER_IS_BETTER & set(re.findall(r"[a-z]+", metrics[0].metric.lower()))
     entries = _ordered(_entries(metrics), larger_is_better)
     axis = _axis(entries)
     decimals = decimals_for(
