@@ -10,6 +10,7 @@ from kotowari.core.errors import ShapeError
 from kotowari.networks import (
     Autoencoder3d,
     AverageHead,
+    FastUNet,
     InputScaling,
     LocatedHead,
     PairedHead,
@@ -34,7 +35,7 @@ PARTS = {
     "paired head": PairedHead(6, 4, (5, 7), *PAIRS),
     "scaling": InputScaling.identity((1, 5, 7)),
 }
-FROM_IMAGE_TO_IMAGE = {Autoencoder3d, UNet}  # their laws stand in files of their own
+FROM_IMAGE_TO_IMAGE = {Autoencoder3d, FastUNet, UNet}  # their laws stand in files of their own
 SHAPES = [(1, 16, 16), (1, 24, 41), (2, 33, 17), (3, 64, 64)]
 
 
