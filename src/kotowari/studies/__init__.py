@@ -8,7 +8,9 @@ from kotowari.core.errors import InputError
 __all__ = ["STUDIES", "study_named"]
 
 STUDIES = {
+    "angiography": "kotowari.studies.angiography",
     "brain": "kotowari.studies.brain",
+    "cytology": "kotowari.studies.cytology",
     "genenet": "kotowari.studies.genenet",
     "omics": "kotowari.studies.omics",
 }
