@@ -7,6 +7,7 @@ from numba import njit
 from numba.core.dispatcher import Dispatcher
 
 HOMES = (
+    "kotowari.priors.functional.space_time_kernel",
     "kotowari.priors.functional.tv_kernels",
     "kotowari.solvers.elastic_net",
     "kotowari.solvers.elastic_net_kernel",

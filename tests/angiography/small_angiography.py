@@ -17,7 +17,7 @@ SIDE, N_FRAMES, N_RUNS = 64, 20, 3
 SMALL = {
     "enhancer": {"n_steps": 2, "widths": [4, 6]},
     "separation": {"max_steps": 5, "tol": 0.1},
-    "trust": {"n_seeds": 2, "implant_attenuations": [0.5], "implant_repeats": 1},
+    "trust": {"n_seeds": 2, "implant_attenuations": [0.5], "implant_repeats": 1, "n_bootstraps": 100},
     "workers": 1,
 }
 

@@ -2,6 +2,7 @@
 
 from kotowari.priors.affine import AffineSet
 from kotowari.priors.balls import L1Ball, L2Ball, NuclearBall
+from kotowari.priors.frame_shifts import find_shifts, shifted_back
 from kotowari.priors.groups import GroupL2, LabelledGroupL2, SparseGroupL2, overlapping_group_l2
 from kotowari.priors.indicators import Box, Indicator, NonNegative, Simplex
 from kotowari.priors.infimal_sum import InfimalSum, Split
@@ -12,6 +13,10 @@ from kotowari.priors.prior import Composed, ComposedTight, Prior, ProximalPrior,
 from kotowari.priors.problem import HasGradient, Problem, Solution, Term
 from kotowari.priors.quadratic import L2, SquaredL2
 from kotowari.priors.robust_pca import LowRankSparse, robust_pca
+from kotowari.priors.run_background import RunBackground
+from kotowari.priors.run_layers import PriorShares, RunLayers
+from kotowari.priors.run_rows import RunRows
+from kotowari.priors.space_time import estimate_noise, separate_run
 from kotowari.priors.sparsity import L1, Huber, LogSum, Lp
 from kotowari.priors.spectral import LogDet, Nuclear, SchattenP, WeightedNuclear
 from kotowari.priors.total_variation import TotalVariation
@@ -43,8 +48,12 @@ __all__ = [
     "Nuclear",
     "NuclearBall",
     "Prior",
+    "PriorShares",
     "Problem",
     "ProximalPrior",
+    "RunBackground",
+    "RunLayers",
+    "RunRows",
     "Scaled",
     "SchattenP",
     "Simplex",
@@ -58,7 +67,11 @@ __all__ = [
     "WeightedNuclear",
     "WeightedPrior",
     "background_basis",
+    "estimate_noise",
+    "find_shifts",
     "overlapping_group_l2",
     "project_out",
     "robust_pca",
+    "separate_run",
+    "shifted_back",
 ]

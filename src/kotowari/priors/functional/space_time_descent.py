@@ -7,10 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from kotowari.core.errors import InputError
-from kotowari.priors.functional.space_time_kernel import move_dual, move_primal, price_rows
 from kotowari.priors.run_rows import RunRows
 
 __all__ = ["Descent", "Look", "RunWeights", "Workers", "workers"]
@@ -63,6 +61,8 @@ class Workers(NamedTuple):
 @contextmanager
 def workers(n_threads: int) -> Iterator[Workers]:
     """Yield workers; products of matrices inside them use one thread each, so that they do not fight for cores."""
+    from threadpoolctl import threadpool_limits
+
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
         yield Workers(pool)
 
@@ -189,6 +189,7 @@ class Descent:
 
     def price(self) -> float:
         """Return h at the sparse part, its group and variation terms included."""
+        from kotowari.priors.functional.space_time_kernel import price_rows  # numba takes a while to load
 
         def one(block: Block) -> Array:
             totals = np.empty(4)
@@ -201,6 +202,8 @@ class Descent:
 
     def step_dual(self) -> None:
         """Advance the dual of the variation."""
+        from kotowari.priors.functional.space_time_kernel import move_dual  # numba takes a while to load
+
         if not self.has_dual:
             return
         step = self.unit / (2 * _SQUARED_NORM * self.weights.residual)
@@ -256,6 +259,8 @@ class Descent:
         return data, low.reshape(data.shape), matrix, np.empty(data.shape)
 
     def _move_primal(self, work: tuple[Array, ...], block: Block, beta: float) -> None:
+        from kotowari.priors.functional.space_time_kernel import move_primal  # numba takes a while to load
+
         weights = self.weights
         parts = [weights.residual * self.dual_unit * weight for weight in (weights.space, weights.time)]
         group = weights.residual * weights.group

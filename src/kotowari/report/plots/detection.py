@@ -58,8 +58,8 @@ def implants_picture(
         axes.axvline(limit, color=AGAINST, lw=6, alpha=0.35)
         title = f"Found reliably from {limit:g} {sign} on"
         words += (
-            f" Effects of {limit:g} {sign} or more would have been found with a power of {_POWER:g}; weaker ones may be "
-            "there unseen."
+            f" Effects of {limit:g} {sign} or more would have been found with a power of {_POWER:g}; weaker ones "
+            "may be there unseen."
         )
     else:
         title = f"Not reliably found up to {grades.max():g} {sign}"

@@ -134,7 +134,13 @@ def _rows(job: AngiographyJob, table: pd.DataFrame, target: str) -> list[Metric]
 
 
 def _mean(job: AngiographyJob, own: pd.DataFrame, values: npt.NDArray[np.float64]) -> Interval:
-    return mean_over_runs(values, own["recording"], own["patient"], random_state=job.seed("intervals"))
+    return mean_over_runs(
+        values,
+        own["recording"],
+        own["patient"],
+        n_draws=job.config.trust.n_bootstraps,
+        random_state=job.seed("intervals"),
+    )
 
 
 def _row(method: str, target: str, metric: str, interval: Interval, own: pd.DataFrame) -> Metric:
@@ -153,8 +159,6 @@ def _gains(job: AngiographyJob, table: pd.DataFrame, target: str) -> pd.DataFram
         for column in ("average_precision", "dice"):
             both = ours[[column]].join(other.set_index(keys)[[column]], lsuffix=" ours", how="inner").reset_index()
             difference = (both[f"{column} ours"] - both[column]).to_numpy()
-            interval = mean_over_runs(
-                difference, both["recording"], both["patient"], random_state=job.seed("differences")
-            )
+            interval = _mean(job, both, difference)
             rows.append((target, method, _METRICS[column], interval.value, interval.low, interval.high))
     return pd.DataFrame(rows, columns=["target", "network less", "metric", "difference", "low", "high"])

@@ -51,9 +51,11 @@ class Phantom(Options):
 class Separation(Options):
     """The vessel layer of a whole run: low rank plus sparse with total variation."""
 
-    weight: float = Field(1.0, gt=0, description="of sparsity, in units of 1 / root of the longer side")
-    tv_weight: float = Field(5e-3, ge=0, description="of total variation in space")
-    time_weight: float = Field(0.5, ge=0, description="of differences in time against those in space")
+    weight: float | None = Field(
+        None, gt=0, description="of sparsity, in units of 1 / root of the longer side; null = by the number of frames"
+    )
+    tv_weight: float = Field(2e-3, ge=0, description="of total variation in space")
+    time_weight: float = Field(1.0, ge=0, description="of differences in time against those in space")
     group_weight: float = Field(0.0, ge=0, description="of the same pixels over time, in units of the sparsity")
     tol: float = Field(5e-3, gt=0, description="duality gap, in parts of the objective, at which it stops")
     max_steps: int = Field(300, ge=1, description="iterations at most")
@@ -65,7 +67,7 @@ class Enhancer(Options):
     lesson: Literal["implants", "prior", "both"] = Field(
         "implants", description="what teaches it: vessels put into your own frames, the prior as the loss, or both"
     )
-    n_steps: int = Field(300, ge=1, description="steps of the optimiser in each round")
+    n_steps: int = Field(250, ge=1, description="steps of the optimiser in each round")
     n_rounds: int = Field(1, ge=1, le=5, description="rounds; from the second its own maps remove the vessels first")
     n_frames: Literal["auto", 1, 2, 3, 4, 5] = Field(
         "auto", description="frames seen at once, the newest and those before it; auto: 3 where all are runs, else 1"

@@ -165,6 +165,7 @@ def mean_over_runs(
     runs: npt.ArrayLike,
     patients: npt.ArrayLike | None = None,
     *,
+    n_draws: int = 2000,
     level: float = 0.95,
     random_state: int,
 ) -> Interval:
@@ -178,6 +179,8 @@ def mean_over_runs(
         Shape ``(frame,)``: one figure for each frame of all runs. For a comparison pass differences.
     runs, patients
         Shape ``(frame,)``: run and patient of each; None takes each run for a patient.
+    n_draws
+        Draws of patients.
     level
         Of the interval.
     random_state
@@ -191,7 +194,9 @@ def mean_over_runs(
     if means["patient"].nunique() < 2:
         value = float(means["score"].mean()) if len(means) else np.nan
         return Interval(value, np.nan, np.nan, np.nan, 0)
-    return bootstrap_interval(np.mean, means["score"], groups=means["patient"], level=level, random_state=random_state)
+    return bootstrap_interval(
+        np.mean, means["score"], groups=means["patient"], n_draws=n_draws, level=level, random_state=random_state
+    )
 
 
 def _overlap(said: BoolArray, true: BoolArray, field: BoolArray) -> tuple[float, float, float, float]:

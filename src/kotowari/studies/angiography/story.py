@@ -120,7 +120,8 @@ def _facts(job: AngiographyJob) -> Iterator[tuple[str, str]]:
     layers = config.separation
     yield (
         "Separation",
-        f"sparsity {layers.weight:g} / root of the longer side, variation {layers.tv_weight:g} in space and "
+        f"sparsity {'by the number of frames' if layers.weight is None else format(layers.weight, 'g')}, variation "
+        f"{layers.tv_weight:g} in space and "
         f"{layers.time_weight:g} times that in time",
     )
     n_folds = len(job.folds)
