@@ -142,7 +142,11 @@ def test_a_refusal_is_one_sentence_and_code_one(kotowari, monkeypatch):
 
 def test_an_unknown_study_is_refused_with_those_there_are(kotowari):
     for words in (["demo", "weather"], ["init", "weather"]):
-        assert kotowari(*words) == (1, "", "kotowari: There is no study 'weather'. There are: angiography, brain, cytology, genenet, omics.\n")
+        assert kotowari(*words) == (
+            1,
+            "",
+            "kotowari: There is no study 'weather'. There are: angiography, brain, cytology, genenet, omics.\n",
+        )
 
 
 @pytest.mark.parametrize("words", [["bake"], ["run"], ["run", "--nope", "x"], ["demo", "--preset", "huge"]])

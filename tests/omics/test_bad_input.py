@@ -222,7 +222,10 @@ def test_a_path_that_leads_nowhere_is_refused(file, files, out, refused, tmp_pat
         ({"preset": ["quick"]}, ["preset: Input should be 'quick', 'standard' or 'full'"]),
         ({"preset": "huge"}, ["preset: Input should be 'quick', 'standard' or 'full'"]),
         ({"data": {"labels": None}}, ["study.yaml: data.labels: name the table of annotations"]),
-        ({"study": "weather"}, ["There is no study 'weather'. There are: angiography, brain, cytology, genenet, omics."]),
+        (
+            {"study": "weather"},
+            ["There is no study 'weather'. There are: angiography, brain, cytology, genenet, omics."],
+        ),
         ({"seed": -1, "workers": 0}, ["seed", "(1 more key does not fit either.)"]),
     ],
 )

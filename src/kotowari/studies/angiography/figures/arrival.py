@@ -3,7 +3,7 @@
 import numpy as np
 
 from kotowari.core.jobs import Arrays
-from kotowari.report.plots.style import GREY, SEQUENTIAL, Sketch, bare, new_canvas, shorten
+from kotowari.report.plots.style import GREY, INK, SEQUENTIAL, Sketch, bare, new_canvas, shorten
 from kotowari.studies.angiography.figures.arrays import MOST_SHOWN
 
 __all__ = ["arrival_picture"]
@@ -23,7 +23,8 @@ def arrival_picture(arrays: Arrays) -> Sketch | None:
     for (left, right), k in zip(grid, shown, strict=True):
         most, field = arrays[f"shown_{k}_maximum"], arrays[f"shown_{k}_field"]
         left.imshow(most, cmap=GREY, vmin=0, vmax=float(np.percentile(most[field], 99.7)) or 1.0)
-        left.set_title(shorten(f"most contrast, {arrays['shown_words'][k]}", 46))
+        left.set_title("most contrast")
+        left.set_xlabel(shorten(arrays["shown_words"][k], 40), color=INK, loc="left", size=8)
         times = np.ma.masked_less(arrays[f"shown_{k}_arrival"], 0)
         drawn = right.imshow(times, cmap=SEQUENTIAL, interpolation="nearest")
         right.set_title("arrival")
