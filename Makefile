@@ -18,7 +18,9 @@ check: .venv/dev.stamp  ## lint, format, types, import contracts
 
 bench: .venv/dev.stamp  ## measure, beside the peers where they are installed
 	$(PIP) -e ".[all,bench]"
+	$(BIN)/python benchmarks/angiography.py --json benchmarks/results/angiography.json
 	$(BIN)/python benchmarks/brain.py --json benchmarks/results/brain.json
+	$(BIN)/python benchmarks/cytology.py --json benchmarks/results/cytology.json
 	$(BIN)/python benchmarks/genenet.py --json benchmarks/results/genenet.json
 	$(BIN)/python benchmarks/omics.py --json benchmarks/results/omics.json
 	$(BIN)/python benchmarks/priors.py --json benchmarks/results/priors.json

@@ -98,6 +98,33 @@ BRAINS = [
     "resume_equal",
 ]
 
+CELLS = [
+    "foreground_ap",
+    "foreground_ap_otsu",
+    "f1_fluorescence",
+    "f1_stained",
+    "f1_fluorescence_otsu",
+    "f1_stained_otsu",
+    "f1_gain_20_images",
+    "fit_minutes",
+    "apply_1024_s",
+]
+
+VESSELS = [
+    "auc",
+    "dice",
+    "best_filter_auc",
+    "best_filter_dice",
+    "implant_ap",
+    "implant_best_comparator_ap",
+    "clip_ls_s",
+    "clip_ls_speedup",
+    "frames_per_s",
+    "phantom_dice",
+    "phantom_dice_rpca",
+    "run_peak_gb",
+]
+
 
 def documented():
     """Patterns of the keys that stand in the table of the README."""
@@ -118,7 +145,7 @@ def run(*arguments, script="omics.py"):
 
 
 def test_every_promised_figure_is_documented():
-    assert unknown(PROMISED + MATHEMATICS + NETWORKS + BRAINS) == []
+    assert unknown(PROMISED + MATHEMATICS + NETWORKS + BRAINS + CELLS + VESSELS) == []
 
 
 def test_a_key_that_nobody_documents_is_noticed():
@@ -212,6 +239,17 @@ def test_planted_brains_are_measured_in_parts(tmp_path):
     assert unknown(found) == []
     assert found["step_loss_gap"] < 5e-4
     assert found["null_rejections"] <= found["null_plants"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", ["angiography", "cytology"])
+def test_simulated_cells_and_vessels_are_measured_in_parts(study, tmp_path):
+    path = tmp_path / f"{study}.json"
+    done = run("--quick", "--json", path, "--only", "phantom", script=f"{study}.py")
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert unknown(found) == []
+    assert any(key.startswith("phantom_") and found[key] is not None for key in found)
 
 
 @pytest.mark.parametrize(("study", "promised"), [("brain", BRAINS), ("genenet", NETWORKS), ("priors", MATHEMATICS)])
