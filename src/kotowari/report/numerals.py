@@ -3,7 +3,21 @@
 import math
 from collections.abc import Iterable
 
-__all__ = ["DASH", "MINUS", "TIMES", "count", "decimals_for", "duration", "fixed", "p_value", "significant", "size"]
+from kotowari.core.runfolder import Metric
+
+__all__ = [
+    "DASH",
+    "MINUS",
+    "TIMES",
+    "count",
+    "decimals_for",
+    "duration",
+    "fixed",
+    "p_value",
+    "score_words",
+    "significant",
+    "size",
+]
 
 DASH = "—"
 MINUS = "\N{MINUS SIGN}"
@@ -123,3 +137,18 @@ def _scientific(value: float, digits: int) -> str:
     mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
     sign = MINUS if value < 0 else ""
     return f"{sign}{mantissa} {TIMES} 10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+
+
+def score_words(row: Metric) -> str:
+    """Return a score with its interval, as it stands in a sentence.
+
+    Examples
+    --------
+    >>> score_words(Metric("age", "r", "ridge", "ours", 0.514, low=0.4, high=0.6))
+    '0.51 (0.40 to 0.60)'
+    """
+    if row.value is None:
+        return "not known"
+    if row.low is None or row.high is None:
+        return f"{row.value:.2f}"
+    return f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"

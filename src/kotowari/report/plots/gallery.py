@@ -8,11 +8,36 @@ from kotowari.core.jobs import Arrays
 from kotowari.core.page import Figure
 from kotowari.report.plots.style import Sketch, encode, house_style
 
-__all__ = ["Pictures", "save_sketches", "sketch_each"]
+__all__ = ["Pictures", "draw_gallery", "save_sketches", "sketch_each"]
 
 Pictures = Sequence[tuple[Callable[[Arrays], Sketch | None], frozenset[str]]]
 
 _UNWRITABLE = " Signs that the fonts of this machine lack are shown as boxes."
+
+
+def draw_gallery(folder: Path, *, pictures: Pictures, read: Callable[[Path], Arrays]) -> list[Figure]:
+    """Draw every picture whose arrays a run folder holds, and say what is seen on each.
+
+    Reads ``work/pictures.npz``; writes ``figures/*.png``, each in one step. Equal arrays give equal bytes. A picture
+    whose arrays are absent, or show nothing, is not drawn.
+
+    Parameters
+    ----------
+    folder
+        A run folder.
+    pictures
+        Of a study, in the order of its report.
+    read
+        Reads the arrays and checks them; see :func:`kotowari.report.plots.arrays.read_arrays`.
+
+    Raises
+    ------
+    InputError
+        When the file of the run is damaged.
+    ShapeError
+        When two arrays do not fit each other.
+    """
+    return save_sketches(folder, sketch_each(pictures, read(folder / "work" / "pictures.npz")))
 
 
 def sketch_each(pictures: Pictures, arrays: Arrays) -> Iterator[Sketch]:

@@ -7,8 +7,8 @@ import pandas as pd
 
 from kotowari.core.evidence import Evidence, Verdict
 from kotowari.core.page import Page, Table
-from kotowari.core.runfolder import Metric
 from kotowari.report import write as write_report
+from kotowari.report.numerals import score_words
 from kotowari.studies.angiography.arms import NETWORK, RUN_LAYER, TOP_HAT
 from kotowari.studies.angiography.comparison import AP, GAINS, TARGETS, middle_grade
 from kotowari.studies.angiography.figures import draw
@@ -81,21 +81,13 @@ def _scores(job: AngiographyJob, target: str) -> Iterator[str]:
     rows = {row.model: row for row in job.folder.metrics("compare") if (row.target, row.metric) == (target, AP)}
     if NETWORK not in rows:
         return
-    said = f"On {target}, the network reaches an average precision of {_span(rows[NETWORK])}"
+    said = f"On {target}, the network reaches an average precision of {score_words(rows[NETWORK])}"
     if RUN_LAYER in rows:
-        said += f", the layer of the whole run {_span(rows[RUN_LAYER])}"
+        said += f", the layer of the whole run {score_words(rows[RUN_LAYER])}"
     others = [row for row in rows.values() if row.role in {"comparator", "trivial null"} and row.value is not None]
     best = max(others, key=lambda row: row.value or 0.0)
-    said += f"; top-hat {_span(rows[TOP_HAT])}, the best of {len(others)} comparators, {best.model}, {_span(best)}"
-    yield f"{said}."
-
-
-def _span(row: Metric) -> str:
-    if row.value is None:
-        return "not known"
-    if row.low is None or row.high is None:
-        return f"{row.value:.2f}"
-    return f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
+    beside = f"the best of {len(others)} comparators, {best.model}, {score_words(best)}"
+    yield f"{said}; top-hat {score_words(rows[TOP_HAT])}, {beside}."
 
 
 def _facts(job: AngiographyJob) -> Iterator[tuple[str, str]]:

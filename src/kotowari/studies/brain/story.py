@@ -8,6 +8,7 @@ from kotowari.core.evidence import Evidence, Verdict
 from kotowari.core.page import Page, Table
 from kotowari.core.runfolder import Metric
 from kotowari.report import write as write_report
+from kotowari.report.numerals import score_words
 from kotowari.studies.brain.chance import main_metric
 from kotowari.studies.brain.comparison import EXTERNAL, INTERNAL, external_name
 from kotowari.studies.brain.detection import planted_question
@@ -87,19 +88,19 @@ def _score_sentence(job: BrainJob, question: Question) -> str:
     metric = main_metric(question)
     row = _row(job, question.name, OURS, metric)
     beyond = _row(job, external_name(question.name), OURS, metric)
-    said = f"{question.name}: {metric} {_span(row)} out of fold in {row.n} subjects" if row else question.name
+    said = f"{question.name}: {metric} {score_words(row)} out of fold in {row.n} subjects" if row else question.name
     if row is not None and row.p is not None:
         words = "better than chance" if row.p <= _LEVEL else "not distinguishable from chance"
         said += f", {words} (family-wise p = {row.p:.2g})"
     if beyond is not None:
-        said += f"; {_span(beyond)} at the sites kept aside, without any refit ({beyond.n} subjects)"
+        said += f"; {score_words(beyond)} at the sites kept aside, without any refit ({beyond.n} subjects)"
     others = [
         other
         for other in job.folder.metrics()
         if other.target == question.name and other.metric == metric and other.role in {"comparator", "trivial null"}
     ]
     best = max(others, key=lambda other: -np.inf if other.value is None else other.value)
-    return f"{said}. The best of {len(others)} comparators is {best.model}: {_span(best)}."
+    return f"{said}. The best of {len(others)} comparators is {best.model}: {score_words(best)}."
 
 
 def _hypothesis(job: BrainJob) -> Iterator[str]:
@@ -162,14 +163,6 @@ def _row(job: BrainJob, target: str, model: str, metric: str) -> Metric | None:
 
 def _value(row: Metric | None) -> float:
     return np.nan if row is None or row.value is None else row.value
-
-
-def _span(row: Metric) -> str:
-    if row.value is None:
-        return "not known"
-    if row.low is None or row.high is None:
-        return f"{row.value:.2f}"
-    return f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
 
 
 def _listed(names: list[str]) -> str:

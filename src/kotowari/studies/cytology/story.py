@@ -6,8 +6,8 @@ import numpy as np
 
 from kotowari.core.evidence import Check, Evidence, Verdict
 from kotowari.core.page import Page, Table
-from kotowari.core.runfolder import Metric
 from kotowari.report import write as write_report
+from kotowari.report.numerals import score_words
 from kotowari.studies.cytology.comparison import OTSU
 from kotowari.studies.cytology.curves import CURVES
 from kotowari.studies.cytology.data import Kind
@@ -98,7 +98,7 @@ def _count_sentence(job: CytologyJob, kind: Kind) -> str:
 def _score_sentence(job: CytologyJob, kind: Kind) -> str:
     if not job.is_scored(kind):
         rows = [row for row in job.folder.metrics("compare") if row.target == target_of(job, kind)]
-        told = ", ".join(f"{row.model} {_span(row)}" for row in rows if row.metric == AGREEMENT)
+        told = ", ".join(f"{row.model} {score_words(row)}" for row in rows if row.metric == AGREEMENT)
         return f"There are no masks, so this is agreement, not accuracy: cells of ours against {told}."
     rows = [row for row in job.folder.metrics() if row.target == kind.name]
     ours = {row.metric: row for row in rows if row.model == OURS}
@@ -106,21 +106,13 @@ def _score_sentence(job: CytologyJob, kind: Kind) -> str:
     otsu = {row.metric: row for row in rows if row.model == OTSU}
     best = max(others, key=lambda row: row.value or 0.0) if others else None
     said = (
-        f"Against the masks of {ours[F1].n} images F1 is {_span(ours[F1])} at IoU 0.5 and the foreground's average "
-        f"precision {_span(ours[FOREGROUND_AP])}; Otsu with the same instance stage reaches {_span(otsu[F1])} and "
-        f"{_span(otsu[FOREGROUND_AP])}"
+        f"Against the masks of {ours[F1].n} images F1 is {score_words(ours[F1])} at IoU 0.5 and the foreground's "
+        f"average precision {score_words(ours[FOREGROUND_AP])}; Otsu with the same instance stage reaches "
+        f"{score_words(otsu[F1])} and {score_words(otsu[FOREGROUND_AP])}"
     )
     if best is not None:
-        said += f", the best of {len(others)} comparators, {best.model}, F1 {_span(best)}"
+        said += f", the best of {len(others)} comparators, {best.model}, F1 {score_words(best)}"
     return f"{said}."
-
-
-def _span(row: Metric) -> str:
-    if row.value is None:
-        return "not known"
-    if row.low is None or row.high is None:
-        return f"{row.value:.2f}"
-    return f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
 
 
 def _evidence(job: CytologyJob, kind: Kind) -> Evidence:

@@ -1,10 +1,8 @@
 """All pictures of a run: which arrays each needs, and in which order they stand."""
 
 from functools import partial
-from pathlib import Path
 
-from kotowari.core.page import Figure
-from kotowari.report.plots.gallery import Pictures, save_sketches, sketch_each
+from kotowari.report.plots.gallery import Pictures, draw_gallery
 from kotowari.studies.angiography.figures.arrays import KINDS, read_pictures
 from kotowari.studies.angiography.figures.arrival import arrival_picture
 from kotowari.studies.angiography.figures.course import course_picture
@@ -31,26 +29,4 @@ PICTURES: Pictures = (
 )
 
 
-def draw(folder: Path) -> list[Figure]:
-    """Draw every picture whose arrays the run folder holds, and say what is seen on each.
-
-    Reads ``work/pictures.npz``; writes ``figures/*.png``, each in one step. Equal arrays give equal bytes.
-
-    Parameters
-    ----------
-    folder
-        A run folder.
-
-    Returns
-    -------
-    list of Figure
-        In the order of the report.
-
-    Raises
-    ------
-    InputError
-        When the file of the run is damaged.
-    ShapeError
-        When two arrays do not fit each other.
-    """
-    return save_sketches(folder, sketch_each(PICTURES, read_pictures(folder / "work" / "pictures.npz")))
+draw = partial(draw_gallery, pictures=PICTURES, read=read_pictures)

@@ -1,10 +1,8 @@
 """All pictures of a run: which arrays each needs, and in which order they stand."""
 
 from functools import partial
-from pathlib import Path
 
-from kotowari.core.page import Figure
-from kotowari.report.plots.gallery import Pictures, save_sketches, sketch_each
+from kotowari.report.plots.gallery import Pictures, draw_gallery
 from kotowari.report.plots.outcome import classes_picture
 from kotowari.studies.brain.figures.arrays import MOST_TARGETS, read_pictures
 from kotowari.studies.brain.figures.beside_controls import controls_picture
@@ -124,27 +122,4 @@ PICTURES: Pictures = (
 )
 
 
-def draw(folder: Path) -> list[Figure]:
-    """Draw every picture whose arrays the run folder holds, and say what is seen on each.
-
-    Reads ``work/pictures.npz``; writes ``figures/*.png``, each in one step. Equal arrays give equal bytes. A picture
-    whose arrays are absent, or show nothing, is not drawn.
-
-    Parameters
-    ----------
-    folder
-        A run folder.
-
-    Returns
-    -------
-    list of Figure
-        In the order of the report.
-
-    Raises
-    ------
-    InputError
-        When the file of the run is damaged.
-    ShapeError
-        When two arrays do not fit each other.
-    """
-    return save_sketches(folder, sketch_each(PICTURES, read_pictures(folder / "work" / "pictures.npz")))
+draw = partial(draw_gallery, pictures=PICTURES, read=read_pictures)
