@@ -62,7 +62,15 @@ def test_every_stage_is_done_and_every_promised_file_is_there(whole):
     assert all(stage["state"] == "done" for stage in whole.record["stages"])
     for number in range(1, N_RUNS + 1):
         name = f"run-{number:03d}"
-        for ending in ("-vessels.dcm", ".mp4", "-maximum.png", "-mask.png", "-centrelines.png"):
+        for ending in (
+            "-vessels.dcm",
+            "-background.npz",
+            "-arrival.npz",
+            ".mp4",
+            "-maximum.png",
+            "-mask.png",
+            "-centrelines.png",
+        ):
             assert (whole.path / "maps" / f"{name}{ending}").is_file()
         assert (whole.path / "tables" / f"{name}-branches.csv").is_file()
     assert len(pd.read_csv(whole.path / "tables" / "recordings.csv")) == N_RUNS

@@ -82,7 +82,7 @@ class Output(Options):
     """What is written of each run."""
 
     dicom: bool = Field(True, description="vessel layer as a derived DICOM without any patient data")
-    video: bool = Field(True, description="MP4 of frames, vessel layer and background side by side")
+    video: bool = Field(True, description="MP4 of frames, vessel layer and map side by side")
     frames: bool = Field(False, description="PNG of the map of every frame")
     rate: float | None = Field(None, gt=0, description="frames a second of the video; null = as recorded")
 

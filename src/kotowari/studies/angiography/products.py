@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 from skimage.transform import resize
 
-from kotowari.core.jobs import Arrays
+from kotowari.core.files import write_bytes
+from kotowari.core.jobs import Arrays, pack_arrays
 from kotowari.core.page import write_table
 from kotowari.formats.png import write_png
 from kotowari.formats.video import write_mp4
@@ -104,8 +105,9 @@ def write_products(products: Products, folder: Path, tables: Path, config: Confi
     """Write all files of a recording, and return what its pictures in the report are drawn from.
 
     ``<name>-vessels.dcm`` (the vessel layer, 16 bits), ``<name>.mp4``, ``<name>-maximum.png``, ``<name>-mask.png``,
-    ``<name>-centrelines.png``; ``<name>-arrival.npy`` and ``<name>-background.npz`` for runs; ``<name>-branches.csv``
-    and ``<name>-nodes.csv`` in ``tables``.
+    ``<name>-centrelines.png``; for runs ``<name>-background.npz`` (``time`` and ``space``, whose product the background
+    is) and ``<name>-arrival.npz`` (``arrival_s``, NaN where none); ``<name>-branches.csv`` and ``<name>-nodes.csv`` in
+    ``tables``.
     """
     run, name = products.run, products.run.name
     lines = products.centrelines()
@@ -114,6 +116,11 @@ def write_products(products: Products, folder: Path, tables: Path, config: Confi
     write_png(folder / f"{name}-mask.png", 255 * products.found[products.fullest].astype(np.uint8))
     write_png(folder / f"{name}-centrelines.png", draw_centrelines(run.frames[products.fullest], lines))
     arrival = products.arrival()
+    if products.layers is not None:
+        parts = {"time": products.layers.time, "space": products.layers.space}
+        write_bytes(folder / f"{name}-background.npz", pack_arrays(parts))
+    if arrival is not None:
+        write_bytes(folder / f"{name}-arrival.npz", pack_arrays({"arrival_s": arrival}))
     branches = _with_arrival(lines, arrival)
     write_table(tables / f"{name}-branches.csv", branches)
     write_table(tables / f"{name}-nodes.csv", lines.nodes)

@@ -14,7 +14,7 @@ from kotowari.studies.angiography.config import Data
 
 __all__ = ["IMAGES", "VIDEOS", "Recording", "find_recordings"]
 
-IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 VIDEOS = (".avi", ".mp4", ".mov", ".mkv")
 _COLUMNS = ("patient", "mask", "frame")
 _PREAMBLE = 128  # bytes before the letters DICM
