@@ -241,18 +241,10 @@ def test_planted_brains_are_measured_in_parts(tmp_path):
     assert found["null_rejections"] <= found["null_plants"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("study", ["angiography", "cytology"])
-def test_simulated_cells_and_vessels_are_measured_in_parts(study, tmp_path):
-    path = tmp_path / f"{study}.json"
-    done = run("--quick", "--json", path, "--only", "phantom", script=f"{study}.py")
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert unknown(found) == []
-    assert any(key.startswith("phantom_") and found[key] is not None for key in found)
-
-
-@pytest.mark.parametrize(("study", "promised"), [("brain", BRAINS), ("genenet", NETWORKS), ("priors", MATHEMATICS)])
+@pytest.mark.parametrize(
+    ("study", "promised"),
+    [("angiography", VESSELS), ("brain", BRAINS), ("cytology", CELLS), ("genenet", NETWORKS), ("priors", MATHEMATICS)],
+)
 def test_the_figures_that_are_kept_are_documented_and_whole(study, promised):
     found = json.loads((HOME / "results" / f"{study}.json").read_text())
     assert unknown(found) == []
