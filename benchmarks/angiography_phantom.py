@@ -18,6 +18,7 @@ from kotowari.studies.angiography.contrast_free import find_contrast_free
 from kotowari.studies.angiography.filters import top_hat_filter
 from kotowari.studies.angiography.model.enhancer import VesselEnhancer
 from kotowari.studies.angiography.phantom import RunPhantom, simulate_run
+from kotowari.studies.angiography.phantom_lock import phantom_lock
 from kotowari.studies.angiography.phantom_settings import RunSettings
 from kotowari.studies.angiography.scores import arrival_error, score_map
 from kotowari.studies.angiography.subtraction import robust_pca_subtraction
@@ -46,17 +47,19 @@ _SCORES = {
 def simulated_runs(quick: bool) -> Figures:
     """Measure ``phantom_dice``, ``phantom_dice_rpca`` and ``phantom_centreline_px`` on simulated runs.
 
-    Five runs of 64 x 256 x 256 frames with the defaults of :class:`RunSettings`. The network learned from two further
+    Five runs of 64 x 256 x 256 frames with the defaults of :class:`RunSettings`, drawn before any was looked at;
+    ``phantom_locked`` of them are as hard as life by :func:`phantom_lock`, and ``_locked`` is the mean of these. The network learned from two further
     runs, without their truth and with another law of trees. Layers and comparators are cut by :func:`run_threshold`,
     with the frames before contrast as they are guessed, and the network at its own threshold; what is called vessel
     before contrast is taken out as a device. Scores are those of single frames, mean over eight frames spread over
     those that hold a tenth or more of the largest number of vessel pixels; arrival is the median error in frames.
     """
     seeds = _SEEDS[:2] if quick else _SEEDS
-    settings = (quick, _RUN_LESSON, _LESSON_SEEDS, _SIDE, _N_FRAMES, _N_SCORED)
+    settings = (quick, _RUN_LESSON, _LESSON_SEEDS, _SIDE, _N_FRAMES, _N_SCORED, "lock")
     rows = by_seed("angiography_phantom", seeds, lambda seed: _row(seed, quick=quick), settings)
     table = {key: np.array([row[key] for row in rows], np.float64) for key in rows[0]}
-    figures: Figures = {"phantom_runs": len(rows)}
+    locked = table.pop("locked") > 0
+    figures: Figures = {"phantom_runs": len(rows), "phantom_locked": int(locked.sum())}
     for key, values in table.items():
         defined = values[np.isfinite(values)]
         figures |= mean_with_interval(f"phantom_{key}", defined if len(defined) else values)
@@ -65,6 +68,9 @@ def simulated_runs(quick: bool) -> Figures:
     for key in (*_SCORES.values(), "arrival_frames", "dice_pooled"):
         for end in ("", "_low", "_high"):
             figures[f"phantom_{key}{end}"] = figures.get(f"phantom_{key}_{best}{end}")
+    if locked.any():
+        figures["phantom_dice_locked"] = float(table[f"dice_{best}"][locked].mean())
+        figures["phantom_dice_rpca_locked"] = float(table["dice_rpca"][locked].mean())
     return figures | mean_with_interval("phantom_dice_less_rpca", table[f"dice_{best}"] - table["dice_rpca"])
 
 
@@ -77,6 +83,7 @@ def _row(seed: int, *, quick: bool) -> dict[str, float]:
     scored = known[np.linspace(0, len(known) - 1, 2 if quick else _N_SCORED).round().astype(np.intp)]
     row = {
         "prevalence": float(truth[scored][:, phantom.field].mean()),
+        "locked": float(not quick and phantom_lock(phantom).locked),
         # below 0: fewer frames were taken to be before contrast than were
         "guessed_before": float(int(before.sum()) - int(np.argmax(filled > 0))),
     }
