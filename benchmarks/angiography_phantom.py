@@ -47,12 +47,12 @@ _SCORES = {
 def simulated_runs(quick: bool) -> Figures:
     """Measure ``phantom_dice``, ``phantom_dice_rpca`` and ``phantom_centreline_px`` on simulated runs.
 
-    Five runs of 64 x 256 x 256 frames with the defaults of :class:`RunSettings`, drawn before any was looked at;
-    ``phantom_locked`` of them are as hard as life by :func:`phantom_lock`, and ``_locked`` is the mean of these. The network learned from two further
-    runs, without their truth and with another law of trees. Layers and comparators are cut by :func:`run_threshold`,
-    with the frames before contrast as they are guessed, and the network at its own threshold; what is called vessel
-    before contrast is taken out as a device. Scores are those of single frames, mean over eight frames spread over
-    those that hold a tenth or more of the largest number of vessel pixels; arrival is the median error in frames.
+    Five runs of 64 x 256 x 256 frames with the defaults of :class:`RunSettings`; ``phantom_locked`` of them are as hard
+    as life by :func:`phantom_lock`, and ``_locked`` is the mean of these. The network learned from two further runs,
+    without their truth and with another law of trees. Layers and comparators are cut by :func:`run_threshold`, with the
+    frames before contrast as they are guessed, and the network at its own threshold; what is called vessel before
+    contrast is taken out as a device. Scores are those of single frames, mean over eight frames spread over those that
+    hold a tenth or more of the largest number of vessel pixels; arrival is the median error in frames.
     """
     seeds = _SEEDS[:2] if quick else _SEEDS
     settings = (quick, _RUN_LESSON, _LESSON_SEEDS, _SIDE, _N_FRAMES, _N_SCORED, "lock")

@@ -66,9 +66,8 @@ def simulated_smears(quick: bool) -> Figures:
     """Measure ``phantom_f1_apart``, ``phantom_f1_overlap`` and ``phantom_f1_ramp`` beside Otsu's threshold.
 
     Bright-field in grey, 256 x 320 px, 20 to 80 cells and up to 12 specks of dirt an image; 24 images to learn from
-    and 24 of other slides to judge. ``apart``: no overlap, even light; ``overlap``: up to
-    30 % of a cell covered; ``ramp``: the default smears, light uneven by up to 40 %. Intervals are a bootstrap over
-    slides.
+    and 24 of other slides to judge. ``apart``: no overlap, even light; ``overlap``: up to 30 % of a cell covered;
+    ``ramp``: the default smears, light uneven by up to 40 %. Intervals are a bootstrap over slides.
     """
     figures: Figures = {}
     for case in _CASES:
