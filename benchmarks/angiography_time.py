@@ -188,20 +188,23 @@ def _speed(path: Path, network: Path, rounds: int) -> dict[str, float]:
     enhancer = VesselEnhancer.load(network)
     with np.load(path) as arrays:
         frames, field = arrays["frames"], arrays["field"]
+    pictures = {side: (_middle(frames, side), _middle(field, side)) for side in (256, 512)}
+    ways = [(side, half) for side in pictures for half in (False, True)]
+    wall: dict[tuple[int, bool], list[float]] = {way: [] for way in ways}
+    cpu: dict[tuple[int, bool], list[float]] = {way: [] for way in ways}
+    for number in range(_WARM + rounds):
+        for way in ways:  # in turn, so that what else the machine does falls on all of them
+            own, inside = pictures[way[0]]
+            with torch.autocast("cpu", torch.bfloat16, enabled=way[1]):
+                begin, spent = time.perf_counter(), _own_cpu_seconds()
+                enhancer.enhance_frame(own[number % len(own)], inside)
+                wall[way].append(time.perf_counter() - begin)
+                cpu[way].append(_own_cpu_seconds() - spent)
     found: dict[str, float] = {}
-    for side in (256, 512):
-        own, inside = (_middle(array, side) for array in (frames, field))
-        for precision, half in {"": False, "_bfloat16": True}.items():
-            wall, cpu = [], []
-            with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                for number in range(_WARM + rounds):
-                    begin, spent = time.perf_counter(), _own_cpu_seconds()
-                    enhancer.enhance_frame(own[number % len(own)], inside)
-                    wall.append(time.perf_counter() - begin)
-                    cpu.append(_own_cpu_seconds() - spent)
-            name = f"frames_per_s{'' if side == 256 else f'_{side}'}{precision}"
-            found[name] = 1 / statistics.median(wall[_WARM:])
-            found[name.replace("per_s", "per_cpu_s")] = 1 / statistics.median(cpu[_WARM:])
+    for side, half in ways:
+        rest = f"{'' if side == 256 else f'_{side}'}{'_bfloat16' if half else ''}"
+        found[f"frames_per_s{rest}"] = 1 / statistics.median(wall[side, half][_WARM:])
+        found[f"frames_per_cpu_s{rest}"] = 1 / statistics.median(cpu[side, half][_WARM:])
     return found
 
 
