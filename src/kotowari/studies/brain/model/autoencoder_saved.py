@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from kotowari.core.files import read_json, write_json
 from kotowari.studies.brain.model.autoencoder_input import WindowInputs
-from kotowari.studies.brain.model.saved_folder import plain, read_arrays, read_facts, write_arrays, write_facts
 from kotowari.training.checkpoint import load_network, save_network
 from kotowari.training.loop import History
 from kotowari.training.precision import PrecisionChoice
+from kotowari.training.saved_folder import plain, read_arrays, read_facts, write_arrays, write_facts
 
 __all__ = ["kept_choice", "plain_options", "read_encoder", "training_name", "write_encoder"]
 

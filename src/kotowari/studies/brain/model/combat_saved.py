@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from kotowari.studies.brain.model.covariate_design import CovariateDesign
-from kotowari.studies.brain.model.saved_folder import plain, read_arrays, read_facts, write_arrays, write_facts
+from kotowari.training.saved_folder import plain, read_arrays, read_facts, write_arrays, write_facts
 
 __all__ = ["COMBAT_FACTS", "read_combat", "write_combat"]
 

@@ -19,7 +19,7 @@ from kotowari.studies.brain.model.combat_saved import COMBAT_FACTS
 from kotowari.studies.brain.model.nuisance import NuisanceRegression
 from kotowari.studies.brain.model.preparation import Preparation
 from kotowari.studies.brain.model.regression_heads import Head
-from kotowari.studies.brain.model.saved_folder import plain, read_arrays, read_facts, tupled, write_arrays, write_facts
+from kotowari.training.saved_folder import plain, read_arrays, read_facts, tupled, write_arrays, write_facts
 
 __all__ = ["read_regression", "write_regression"]
 

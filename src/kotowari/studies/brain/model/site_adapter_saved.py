@@ -7,9 +7,9 @@ import numpy as np
 
 from kotowari.core.errors import InputError
 from kotowari.studies.brain.model.covariate_design import CovariateDesign
-from kotowari.studies.brain.model.saved_folder import read_arrays, read_facts, write_arrays, write_facts
 from kotowari.studies.brain.model.site_coordinates import SiteCoordinates
 from kotowari.studies.brain.model.site_footprints import SiteFootprints
+from kotowari.training.saved_folder import read_arrays, read_facts, write_arrays, write_facts
 
 __all__ = ["read_adapter", "write_adapter"]
 

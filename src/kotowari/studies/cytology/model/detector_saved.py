@@ -8,13 +8,13 @@ from typing import Any
 from torch import nn
 
 from kotowari.core.errors import InputError, RunFolderError
-from kotowari.core.files import fingerprint, read_json, write_json
 from kotowari.training.by_prior import PriorHistory
 from kotowari.training.checkpoint import load_network, save_network
+from kotowari.training.saved_folder import read_facts, write_facts
 
 __all__ = ["SavedDetector", "read_detector", "write_detector"]
 
-_KIND, _SCHEMA = "CellDetector", 1
+_KIND = "CellDetector"
 _WORDS, _WEIGHTS = "detector.json", "network.safetensors"
 _YARDSTICKS = ("optimum", "bound", "share")
 
@@ -57,7 +57,7 @@ class SavedDetector:
 def write_detector(
     folder: Path, network: nn.Module, options: Mapping[str, Any], n_channels: int, history: PriorHistory
 ) -> None:
-    """Write a fitted detector; the JSON goes last, since it names the fingerprint of the weights.
+    """Write a fitted detector.
 
     Raises
     ------
@@ -67,17 +67,8 @@ def write_detector(
     save_network(folder / _WEIGHTS, network)
     told = asdict(history)
     told |= {name: None if told[name] != told[name] else told[name] for name in _YARDSTICKS}  # JSON has no NaN
-    write_json(
-        folder / _WORDS,
-        {
-            "kind": _KIND,
-            "schema": _SCHEMA,
-            "weights": fingerprint(folder / _WEIGHTS),
-            "options": dict(options),
-            "n_channels": n_channels,
-            "history": told,
-        },
-    )
+    words = {"options": dict(options), "n_channels": n_channels, "history": told}
+    write_facts(folder / _WORDS, _KIND, words, [_WEIGHTS])
 
 
 def read_detector(folder: Path) -> SavedDetector:
@@ -91,10 +82,6 @@ def read_detector(folder: Path) -> SavedDetector:
     path = folder / _WORDS
     if not path.is_file() or not (folder / _WEIGHTS).is_file():
         raise InputError(f"{folder}: holds no saved cell detector ({_WORDS} and {_WEIGHTS}).")
-    facts = read_json(path)
-    if not isinstance(facts, dict) or facts.get("kind") != _KIND or facts.get("schema") != _SCHEMA:
-        raise InputError(f"{path}: is no saved {_KIND} that this version reads.")
-    if fingerprint(folder / _WEIGHTS) != facts["weights"]:
-        raise InputError(f"{folder / _WEIGHTS}: does not belong to {_WORDS}. Copy or save the folder again.")
+    facts = read_facts(path, _KIND)
     history = facts["history"] | {name: float("nan") for name in _YARDSTICKS if facts["history"][name] is None}
     return SavedDetector(folder / _WEIGHTS, facts["options"], facts["n_channels"], PriorHistory(**history))
