@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from kotowari.core.errors import InputError, ShapeError
 from kotowari.studies.angiography.attenuation import XrayRun, judge_log_scale, to_attenuation, xray_run
 from kotowari.studies.angiography.controls import shuffle_frames, with_gain_and_offset
 from kotowari.studies.angiography.field import field_of_view
-from kotowari.studies.angiography.shifts import estimate_shifts, undo_shifts
 
 
 def _thorax(rng, n_frames=6, side=96):
@@ -151,21 +149,3 @@ def test_gain_adds_a_constant_and_offset_flattens_the_dark(rng):
     assert np.ptp(lifted) < 0.8 * np.ptp(frames)
     with pytest.raises(InputError, match="gain"):
         with_gain_and_offset(frames, 255, gain=0)
-
-
-def test_shifts_are_found_to_a_fraction_of_a_pixel_and_undone(rng):
-    still = ndimage.gaussian_filter(rng.normal(size=(96, 96)), 2).astype(np.float32)
-    truth = np.array([[0, 0], [0, 0], [0, 0], [3, -2], [-1.5, 0.5]])
-    frames = np.stack([ndimage.shift(still, shift, mode="nearest") for shift in truth])
-    frames += rng.normal(0, 0.005, frames.shape).astype(np.float32)
-    field = np.ones((96, 96), np.bool_)
-    found = estimate_shifts(frames, field)
-    np.testing.assert_allclose(found, truth, atol=0.2)
-    centre = (slice(None), slice(10, -10), slice(10, -10))
-    moved = np.abs((frames - still)[centre]).mean()
-    assert np.abs((undo_shifts(frames, found) - still)[centre]).mean() < 0.3 * moved
-    assert np.abs((undo_shifts(frames, -found) - still)[centre]).mean() > moved
-    with pytest.raises(InputError, match="too small"):
-        estimate_shifts(frames, np.pad(np.ones((9, 9), np.bool_), (0, 87)))
-    with pytest.raises(ShapeError):
-        undo_shifts(frames, found[:2])

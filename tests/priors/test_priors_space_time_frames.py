@@ -95,3 +95,21 @@ def test_shifts_need_a_centre_and_numbers_in_range(moved):
         find_shifts(frames, central=0.0)
     with pytest.raises(ShapeError, match="shifts"):
         shifted_back(frames, shifts[:2])
+
+
+def test_noisy_frames_are_shifted_back_and_the_other_way_is_worse(rng):
+    still = ndimage.gaussian_filter(rng.normal(size=(96, 96)), 2).astype(np.float32)
+    truth = np.array([[0, 0], [0, 0], [0, 0], [3, -2], [-1.5, 0.5]])
+    frames = np.stack([ndimage.shift(still, shift, mode="nearest") for shift in truth])
+    frames += rng.normal(0, 0.005, frames.shape).astype(np.float32)
+    field = np.ones((96, 96), np.bool_)
+    found = find_shifts(frames, field)
+    np.testing.assert_allclose(found, truth, atol=0.2)
+    centre = (slice(None), slice(10, -10), slice(10, -10))
+    moved = np.abs((frames - still)[centre]).mean()
+    assert np.abs((shifted_back(frames, found) - still)[centre]).mean() < 0.3 * moved
+    assert np.abs((shifted_back(frames, -found) - still)[centre]).mean() > moved
+    with pytest.raises(DesignError, match="centre of the field"):
+        find_shifts(frames, np.pad(np.ones((9, 9), np.bool_), (0, 87)))
+    with pytest.raises(ShapeError):
+        shifted_back(frames, found[:2])
