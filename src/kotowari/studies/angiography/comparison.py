@@ -128,8 +128,9 @@ def _rows(job: AngiographyJob, table: pd.DataFrame, target: str) -> list[Metric]
         if own["without contrast"].notna().any():
             interval = _mean(job, own, own["without contrast"].to_numpy())
             rows.append(_row(str(method), target, FREE, interval, own))
-    chance = _mean(job, own, own["prevalence"].to_numpy())
-    rows.append(replace(_row("share of vessels", target, AP, chance, own), role="chance"))
+    known = table[table["method"] == NETWORK]  # which judges runs and single frames alike
+    chance = _mean(job, known, known["prevalence"].to_numpy())
+    rows.append(replace(_row("share of vessels", target, AP, chance, known), role="chance"))
     return sorted(rows, key=lambda row: row.metric != AP)
 
 

@@ -140,11 +140,8 @@ def _read_sequence(paths: Sequence[Path]) -> RawFrames:
     frames, scales = [], set()
     for path in paths:
         pages = read_pages(path)
-        if pages.values.shape[-1] != 1:
-            grey = pages.values.astype(np.float32).mean(-1)
-            spread = float(np.abs(pages.values.astype(np.float32) - grey[..., None]).max())
-            if spread > 0:
-                raise InputError(f"{path.name}: is coloured, which no X-ray frame is. Export it without colours.")
+        if (pages.values != pages.values[..., :1]).any():
+            raise InputError(f"{path.name}: is coloured, which no X-ray frame is. Export it without colours.")
         frames.append(pages.values[..., 0])
         scales.add(pages.full_scale)
     shapes = {frame.shape[1:] for frame in frames}

@@ -7,9 +7,9 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
-from kotowari.core.errors import ShapeError
+from kotowari.core.errors import InputError, ShapeError
 
-__all__ = ["field_of_view"]
+__all__ = ["field_of_view", "require_in_field"]
 
 BoolImage = npt.NDArray[np.bool_]
 FloatImage = npt.NDArray[np.float64]
@@ -65,6 +65,24 @@ def field_of_view(intensity: npt.NDArray[Any]) -> BoolImage:
     if len(sample) >= _RUN_FRAMES:
         field &= ~_never_leaves_an_extreme(sample)
     return field
+
+
+def require_in_field(by: str, what: str, frames: npt.NDArray[np.generic], field: BoolImage) -> None:
+    """Refuse frames, or maps of frames, that do not fit their field of view, and a field of nothing.
+
+    Parameters
+    ----------
+    by, what
+        Who asks, and for what; first words of the sentence.
+    frames
+        Shape ``(time, height, width)``.
+    field
+        Shape ``(height, width)``.
+    """
+    if frames.ndim != 3 or field.shape != frames.shape[1:]:
+        raise ShapeError.mismatch(by, what, ("time", *field.shape), frames.shape)
+    if not field.any():
+        raise InputError(f"{by}: the field of view is empty.")
 
 
 def _shutter(middle: FloatImage) -> BoolImage:

@@ -9,6 +9,7 @@ from scipy import ndimage
 from skimage.filters import frangi, meijering, sato
 
 from kotowari.core.errors import InputError, ShapeError
+from kotowari.studies.angiography.field import require_in_field
 from kotowari.studies.angiography.ranking import ranking_scores
 from kotowari.studies.angiography.threshold import best_dice_threshold
 
@@ -108,10 +109,7 @@ class VesselFilter:
         field
             Shape ``(height, width)``, not empty.
         """
-        if frames.ndim != 3 or field.shape != frames.shape[1:]:
-            raise ShapeError.mismatch(self.name, "frames", ("time", *field.shape), frames.shape)
-        if not field.any():
-            raise InputError(f"{self.name}: the field of view is empty.")
+        require_in_field(self.name, "frames", frames, field)
         return self._enhanced(frames, field, self.scales_)
 
     def _enhanced(self, frames: FloatArray, field: BoolArray, scales: Scales) -> FloatArray:

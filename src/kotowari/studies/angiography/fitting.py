@@ -36,6 +36,7 @@ __all__ = [
 
 SCORES = tuple(field.name for field in fields(VesselScores))
 _MOST_SCORED = 8
+_TUNED_ON = 4  # frames of a run, or a few more
 _MIRRORS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (0, 1))
 
 
@@ -171,9 +172,9 @@ def tune_filters(recordings: Sequence[Recording], config: Config) -> Arrays:
     for recording in recordings:
         bed = masked_bed(load(recording, config), config)
         if bed is not None:
-            for place, number in enumerate(bed.known[:: max(1, len(bed.known) // 4)]):
-                frames.append(bed.frames[number])
-                truth.append(bed.truth[place * max(1, len(bed.known) // 4)])
+            for place in range(0, len(bed.known), max(1, len(bed.known) // _TUNED_ON)):
+                frames.append(bed.frames[bed.known[place]])
+                truth.append(bed.truth[place])
                 inside.append(bed.field)
     told: Arrays = {}
     for k, own in enumerate(all_filters()):

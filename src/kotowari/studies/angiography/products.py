@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -64,12 +65,12 @@ class Products:
         """The vessel layer in attenuation, or the maps where there is no run to take a layer from."""
         return self.maps if self.layers is None else self.layers.vessel
 
-    @property
+    @cached_property
     def fullest(self) -> int:
         """The frame that shows most vessel."""
         return int(self.maps[:, self.run.field].mean(1).argmax())
 
-    @property
+    @cached_property
     def device(self) -> BoolArray:
         """What was called vessel before contrast came: catheter, wire, clip."""
         return find_device(self.found, self.free)

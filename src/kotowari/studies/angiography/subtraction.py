@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from kotowari.core.errors import InputError, ShapeError
+from kotowari.core.errors import InputError
+from kotowari.studies.angiography.field import require_in_field
 from kotowari.studies.angiography.robust_background import robust_pca_layers
 
 __all__ = [
@@ -61,10 +62,7 @@ class Subtraction:
         ShapeError, InputError
             When shapes do not fit, the field is empty, or the run is too short for this method.
         """
-        if frames.ndim != 3 or field.shape != frames.shape[1:]:
-            raise ShapeError.mismatch(self.name, "frames", ("time", *field.shape), frames.shape)
-        if not field.any():
-            raise InputError(f"{self.name}: the field of view is empty.")
+        require_in_field(self.name, "frames", frames, field)
         if len(frames) < self.least_frames:
             raise InputError(f"{self.name}: needs a run of {self.least_frames} frames or more, got {len(frames)}.")
         maps = np.maximum(self.layers(frames, field), np.float32(0))

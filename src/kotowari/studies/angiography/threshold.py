@@ -8,6 +8,7 @@ import numpy.typing as npt
 from skimage.filters import apply_hysteresis_threshold
 
 from kotowari.core.errors import InputError, ShapeError
+from kotowari.studies.angiography.field import require_in_field
 
 __all__ = ["VesselThreshold", "best_dice_threshold", "run_threshold"]
 
@@ -104,12 +105,9 @@ def run_threshold(maps: Map, field: BoolArray, before: BoolArray | None = None) 
     ShapeError, InputError
         When shapes do not fit, or the field is empty.
     """
-    if maps.ndim != 3 or field.shape != maps.shape[1:]:
-        raise ShapeError.mismatch("run_threshold", "maps", ("time", *field.shape), maps.shape)
+    require_in_field("run_threshold", "maps", maps, field)
     if before is not None and before.shape != maps.shape[:1]:
         raise ShapeError.mismatch("run_threshold", "before", maps.shape[:1], before.shape)
-    if not field.any():
-        raise InputError("run_threshold: the field of view is empty.")
     if before is not None and before.any():
         quiet = maps[before][:, field].astype(np.float64)
         cut = float(quiet.mean() + _N_SD * quiet.std())
