@@ -39,6 +39,8 @@ class XrayRun:
         Width of a pixel at the detector or the isocentre, as the file has it, in mm; None when it does not tell.
     notes
         What was decided on the way here, sentence by sentence.
+    levels
+        Largest grey level that the attenuation comes from, by which vessels put into the run are rounded.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class XrayRun:
     frame_s: npt.NDArray[np.float64] | None = None
     pixel_mm: float | None = None
     notes: tuple[str, ...] = ()
+    levels: float = 255.0
 
     def __post_init__(self) -> None:
         if self.frames.ndim != _RUN_AXES or len(self.frames) == 0:
@@ -134,7 +137,8 @@ def xray_run(
     scale = judge_log_scale(values, field, is_log)
     frames = to_attenuation(values, full_scale, scale.is_log)
     seen = f"The field of view holds {100 * field.mean():.0f} % of the pixels."
-    return XrayRun(name, frames, field, frame_s, pixel_mm, (scale.sentence, seen))
+    notes = (scale.sentence, seen)
+    return XrayRun(name, frames, field, frame_s, pixel_mm, notes, _levels(full_scale))
 
 
 def to_attenuation(intensity: npt.ArrayLike, full_scale: float, is_log: bool = False) -> FloatFrames:
@@ -171,7 +175,7 @@ def to_attenuation(intensity: npt.ArrayLike, full_scale: float, is_log: bool = F
     """
     if not full_scale > 0:
         raise InputError(f"to_attenuation: full_scale must be above 0, got {full_scale}.")
-    levels = np.float32(full_scale if full_scale > 1 else _FINEST_FLOAT_LEVEL)
+    levels = np.float32(_levels(full_scale))
     grey = np.asarray(intensity).astype(np.float32)
     grey *= levels / np.float32(full_scale)
     if is_log:
@@ -213,6 +217,11 @@ def judge_log_scale(intensity: npt.NDArray[Any], field: BoolImage, is_log: bool 
     said = "log-scaled" if is_log else "linear"
     verdict = "agrees" if looks_log == is_log else "contradicts; the flag was followed"
     return LogScale(is_log, skewness, f"The run is taken as {said} by its flag; {seen}, which {verdict}.")
+
+
+def _levels(full_scale: float) -> float:
+    """Return the number of grey levels; floats up to 1 are taken as if those of a byte were behind them."""
+    return full_scale if full_scale > 1 else _FINEST_FLOAT_LEVEL
 
 
 def _checked(name: str, intensity: npt.ArrayLike, full_scale: float) -> npt.NDArray[Any]:

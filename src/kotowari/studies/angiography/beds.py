@@ -93,7 +93,7 @@ def implanted_bed(run: XrayRun, config: Config, grade: float, seed: int) -> Bed 
     seed
         Of the tree, its motion and the noise; equal seeds plant the same tree at every grade.
     """
-    levels = 255
+    levels = int(run.levels)
     if len(run.frames) < config.data.min_run_frames:
         return _single(run, grade, seed)
     free = contrast_free(run, config)
@@ -114,7 +114,7 @@ def _single(run: XrayRun, grade: float, seed: int) -> Bed:
     for number, frame in enumerate(run.frames):
         own = derive_seed(seed, "frame", number)
         empty = without_vessels(frame, run.field, np.random.default_rng(own))
-        rows.append(implant_frame(empty, own, attenuation=grade, field=run.field))
+        rows.append(implant_frame(empty, own, attenuation=grade, field=run.field, full_scale=int(run.levels)))
     frames, vessel, mask = (np.stack(arrays) for arrays in zip(*rows, strict=True))
     known = np.flatnonzero(mask.any((1, 2)))
     return Bed(frames, mask[known], known, run.field, np.zeros(len(frames), np.bool_), vessel)

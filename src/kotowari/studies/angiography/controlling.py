@@ -19,7 +19,6 @@ from kotowari.training.devices import one_thread
 __all__ = ["change_recording", "changed_runs"]
 
 _GAIN = 0.8
-_LEVELS = 255.0
 _MOST_CHANGED = 6
 
 
@@ -48,7 +47,7 @@ def change_recording(recording: Recording, config: Config, network: object, grad
         enhancer = VesselEnhancer.load(str(network))
         is_run = len(run.frames) >= config.data.min_run_frames
         maps = []
-        for frames in (run.frames, with_gain_and_offset(run.frames, _LEVELS, _GAIN)):
+        for frames in (run.frames, with_gain_and_offset(run.frames, run.levels, _GAIN)):
             layers = separate(frames, run.field, config.separation) if is_run else None
             maps.append(enhancer.enhance(shown_to(enhancer, frames, layers), run.field))
         number = int(maps[0][:, run.field].mean(1).argmax())

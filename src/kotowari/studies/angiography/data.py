@@ -209,5 +209,12 @@ def _simulated(recording: Recording, config: Config) -> Material:
     number = int(recording.name.rpartition("-")[2])
     settings = RunSettings(shape=(own.side, own.side), n_frames=own.n_frames, photons=own.photons)
     planted = simulate_run(settings, seed=derive_seed(own.seed, "phantom", number))
-    run = XrayRun(recording.name, planted.frames, planted.field, planted.frame_s, notes=(planted.description,))
+    run = XrayRun(
+        recording.name,
+        planted.frames,
+        planted.field,
+        planted.frame_s,
+        notes=(planted.description,),
+        levels=planted.full_scale,
+    )
     return Material(run, planted.mask, None, planted)
