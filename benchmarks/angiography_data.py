@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from brain_seeds import kept_folder
 from harness import NotMeasured
 from kotowari.studies.angiography.attenuation import XrayRun, xray_run
 from kotowari.studies.angiography.contrast_free import find_contrast_free
 from kotowari.studies.angiography.model.enhancer import VesselEnhancer
+from seeds import kept_folder
 
 __all__ = ["LESSON", "Angiogram", "Learned", "angiograms", "cimat_network", "clip", "clip_free", "halves", "learned"]
 

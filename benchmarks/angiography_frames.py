@@ -8,7 +8,6 @@ import numpy.typing as npt
 import torch
 
 from angiography_data import LESSON, Angiogram, angiograms, cimat_network, halves
-from brain_seeds import by_seed
 from harness import Figures, slug
 from kotowari.studies.angiography.filters import VesselFilter, all_filters
 from kotowari.studies.angiography.model.enhancer import VesselEnhancer
@@ -16,6 +15,7 @@ from kotowari.studies.angiography.ranking import ranking_scores
 from kotowari.studies.angiography.scores import score_map
 from kotowari.trust.intervals import bootstrap_interval
 from kotowari.trust.randomisation import randomised_copy
+from seeds import by_seed
 
 __all__ = ["single_frames"]
 

@@ -9,8 +9,6 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from angiography_data import LESSON, cimat_network, clip, clip_free
-from brain_seeds import by_seed
-from genenet_trip import mean_with_interval
 from harness import Figures, slug
 from kotowari.priors.space_time import separate_run
 from kotowari.studies.angiography.contrast import contrast_scores
@@ -18,6 +16,7 @@ from kotowari.studies.angiography.filters import VesselFilter, frangi_filter, sa
 from kotowari.studies.angiography.implant import VesselImplant
 from kotowari.studies.angiography.ranking import ranking_scores
 from kotowari.studies.angiography.subtraction import all_subtractions
+from seeds import by_seed, mean_with_interval
 
 __all__ = ["implanted_vessels"]
 

@@ -8,8 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from angiography_data import LESSON, learned
-from brain_seeds import by_seed
-from genenet_trip import mean_with_interval
 from harness import Figures
 from kotowari.priors.space_time import separate_run
 from kotowari.studies.angiography.arrival import contrast_arrival, find_device
@@ -23,6 +21,7 @@ from kotowari.studies.angiography.phantom_settings import RunSettings
 from kotowari.studies.angiography.scores import arrival_error, score_map
 from kotowari.studies.angiography.subtraction import robust_pca_subtraction
 from kotowari.studies.angiography.threshold import VesselThreshold, run_threshold
+from seeds import by_seed, mean_with_interval
 
 __all__ = ["simulated_runs"]
 

@@ -14,7 +14,6 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from brain_planted import REGRESSION, Brains, encoder_of, settings
-from brain_seeds import by_seed, kept_folder, summary
 from harness import Figures
 from kotowari.studies.brain.baselines.average_pooling import AveragePooling
 from kotowari.studies.brain.model.autoencoder import ConvolutionalAutoencoder
@@ -24,6 +23,7 @@ from kotowari.studies.brain.model.regression_cv import Arm, cross_validated, ext
 from kotowari.studies.brain.model.regression_scores import correlation
 from kotowari.studies.brain.model.regression_targets import target_folds
 from kotowari.studies.brain.phantom import simulate_brains
+from seeds import by_seed, kept_folder, summary
 
 __all__ = ["grid_of_models"]
 

@@ -7,8 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from brain_planted import ENCODER, REGRESSION, Brains, encoder_of, settings
-from brain_seeds import by_seed, summary
-from genenet_trip import mean_with_interval
 from harness import Figures
 from kotowari.core.seeds import derive_seed
 from kotowari.studies.brain.baselines.average_pooling import AveragePooling
@@ -27,6 +25,7 @@ from kotowari.studies.brain.model.regression_cv import Arm, cross_validated
 from kotowari.studies.brain.model.regression_permutation import permutation_test
 from kotowari.studies.brain.model.regression_targets import Target, target_folds
 from kotowari.studies.brain.phantom import BrainPhantom, plant_truth, redraw_scores, simulate_brains
+from seeds import by_seed, mean_with_interval, summary
 
 __all__ = ["null_plants", "planted_maps"]
 

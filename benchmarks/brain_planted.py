@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
 
-from brain_seeds import by_seed, summary
 from harness import Figures
 from kotowari.core.seeds import derive_seed
 from kotowari.studies.brain.baselines.arms import COVARIATES_ONLY, volume_arms
@@ -22,6 +21,7 @@ from kotowari.studies.brain.model.subjects import Subjects
 from kotowari.studies.brain.phantom import BrainPhantom, simulate_brains
 from kotowari.studies.brain.phantom_lock import phantom_lock
 from kotowari.trust.folds import Fold
+from seeds import by_seed, summary
 
 __all__ = ["ENCODER", "REGRESSION", "Brains", "encoder_of", "planted_dose", "settings"]
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from brain_seeds import by_seed
 from cytology_images import POLARITY, Picture, nuclei, pool_and_rest
 from cytology_judged import STAGE, Table, detector, f1, foreground_ap, interval, judge
 from harness import Figures
 from kotowari.studies.cytology.baselines.background import Otsu
 from kotowari.studies.cytology.baselines.supervised import SupervisedUNet
+from seeds import by_seed
 
 __all__ = ["curves"]
 

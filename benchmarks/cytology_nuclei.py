@@ -10,7 +10,6 @@ from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.segmentation import watershed
 
-from brain_seeds import by_seed
 from cytology_images import KINDS, POLARITY, Picture, halves, nuclei
 from cytology_judged import STAGE, Table, detector, f1, foreground_ap, interval, judge, scores_of
 from harness import Figures
@@ -19,6 +18,7 @@ from kotowari.studies.cytology.baselines.low_rank import LowRankBackground
 from kotowari.studies.cytology.fitting import Finder
 from kotowari.studies.cytology.matching import match_instances
 from kotowari.studies.cytology.model.detector import CellDetector
+from seeds import by_seed
 
 __all__ = ["found_nuclei"]
 

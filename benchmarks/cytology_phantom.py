@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from brain_seeds import by_seed
 from cytology_images import Picture
 from cytology_judged import STAGE, detector, f1, foreground_ap, interval, judge, scores_of
 from harness import Figures
@@ -16,6 +15,7 @@ from kotowari.studies.cytology.matching import match_instances
 from kotowari.studies.cytology.phantom import simulate_cells
 from kotowari.studies.cytology.phantom_lock import phantom_lock
 from kotowari.studies.cytology.phantom_settings import CellSettings
+from seeds import by_seed
 
 __all__ = ["Smears", "phantom_pictures", "simulated_smears"]
 

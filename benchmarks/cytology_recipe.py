@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from brain_seeds import by_seed
 from cytology_images import Picture, halves, nuclei
 from cytology_judged import STAGE, f1, foreground_ap, interval, judge, over_seeds
 from cytology_phantom import phantom_pictures
@@ -15,6 +14,7 @@ from kotowari.priors.losses import Face
 from kotowari.studies.cytology.baselines.background import Otsu
 from kotowari.studies.cytology.model.detector import CellDetector
 from kotowari.studies.cytology.phantom_settings import CellSettings
+from seeds import by_seed
 
 __all__ = ["recipe_on_nuclei", "recipe_on_phantoms"]
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from genenet_trip import mean_with_interval
 from harness import Figures, NotMeasured, peers
 from kotowari.studies.genenet.baselines import (
     global_elastic_net,
@@ -25,6 +24,7 @@ from kotowari.studies.genenet.edge_scoring import EdgeScores, edge_scores
 from kotowari.studies.genenet.model.profiler import NetworkProfiler
 from kotowari.studies.genenet.model.stack import NetworkStack
 from kotowari.studies.genenet.phantom import NetworkPhantom, simulate_networks
+from seeds import mean_with_interval
 
 __all__ = ["planted_networks", "run_peers"]
 

@@ -18,8 +18,9 @@ from kotowari.studies.genenet.model.trip import TensorReconstructionRegressor
 from kotowari.studies.genenet.model.trip_permutation import permutation_p_values
 from kotowari.studies.genenet.phantom_modules import ModulePhantom, planted_modules
 from kotowari.trust.planted import planted_scores
+from seeds import mean_with_interval
 
-__all__ = ["mean_with_interval", "null_p_values", "planted_response"]
+__all__ = ["null_p_values", "planted_response"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -75,15 +76,6 @@ def null_p_values(quick: bool) -> Figures:
         "null_rejected_expected": 1 / (n_permutations + 1),
         "null_repeats": n_repeats,
     }
-
-
-def mean_with_interval(key: str, values: Floats) -> Figures:
-    """Return a mean over phantoms and the ends of its 95 % interval by Student's t; none for one phantom."""
-    mean = float(values.mean())
-    if len(values) < 2:
-        return {key: mean}
-    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-    return {key: mean, f"{key}_low": mean - half, f"{key}_high": mean + half}
 
 
 def _one_phantom(seed: int, n_train: int, n_test: int, *, quick: bool) -> dict[str, float]:

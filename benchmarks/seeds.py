@@ -1,4 +1,4 @@
-"""Long parts, seed by seed: finished seeds are kept in a folder, so that a stopped run goes on."""
+"""Figures over seeds: their means with intervals, and finished seeds kept so that a stopped run goes on."""
 
 import hashlib
 import json
@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from scipy import stats
 
-from genenet_trip import mean_with_interval
 from harness import Figures
 
-__all__ = ["CACHE", "by_seed", "kept_folder", "summary"]
+__all__ = ["CACHE", "by_seed", "kept_folder", "mean_with_interval", "summary"]
 
 CACHE = "KOTOWARI_BENCHMARK_CACHE"
 """Environment variable with the folder that keeps finished seeds; without it nothing is kept."""
@@ -72,3 +73,12 @@ def summary(rows: Sequence[Mapping[str, float]], *, lists: Sequence[str] = ()) -
     for key in lists:
         figures[f"{key}_by_seed"] = " ".join(f"{row[key]:.4f}" for row in rows)
     return figures
+
+
+def mean_with_interval(key: str, values: npt.NDArray[np.float64]) -> Figures:
+    """Return a mean over phantoms and the ends of its 95 % interval by Student's t; none for one phantom."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return {key: mean}
+    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return {key: mean, f"{key}_low": mean - half, f"{key}_high": mean + half}
