@@ -11,6 +11,7 @@ import grimp
 import pytest
 
 import kotowari
+from kotowari.studies import STUDIES
 
 HOUSE = Path(kotowari.__file__).parent
 SETTINGS = Path(__file__).parents[1] / "pyproject.toml"
@@ -168,6 +169,23 @@ def test_the_names_of_a_package_are_sorted_and_there(name):
     assert len(set(offered)) == len(offered)
     assert list(offered) == sorted(offered, key=by_kind)
     assert [word for word in offered if not hasattr(package, word)] == []
+
+
+def hidden_by_modules(folder, offered):
+    """Names that a lazy package offers and a module of it has too: once imported, the module stands under the name."""
+    modules = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+    return sorted(modules & set(offered))
+
+
+@pytest.mark.parametrize("study", STUDIES.values())
+def test_no_study_offers_a_name_that_one_of_its_modules_has(study):
+    package = import_module(study)
+    assert hidden_by_modules(Path(package.__file__).parent, package.__all__) == []
+
+
+def test_a_name_hidden_by_a_module_is_caught(tmp_path):
+    (tmp_path / "run.py").touch()
+    assert hidden_by_modules(tmp_path, ["apply", "run"]) == ["run"]
 
 
 def test_the_core_refuses_a_name_that_it_does_not_have():

@@ -8,8 +8,8 @@ from scipy import ndimage
 from skimage.io import imread
 
 from kotowari.core.errors import DesignError, InputError, ShapeError
+from kotowari.studies.cytology.mixed_stains import stain_gap
 from kotowari.studies.cytology.stain import find_stain, optical_density
-from kotowari.studies.cytology.stain_gap import stain_gap
 from kotowari.studies.cytology.stain_vectors import cell_map, find_stain_vectors, stain_amounts
 
 HAEMATOXYLIN = np.array([0.65, 0.70, 0.29]) / np.linalg.norm([0.65, 0.70, 0.29])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kotowari.studies.cytology.implant import CellImplant
     from kotowari.studies.cytology.instance_options import InstanceOptions
     from kotowari.studies.cytology.matching import Match, match_instances
+    from kotowari.studies.cytology.mixed_stains import StainGap, stain_gap
     from kotowari.studies.cytology.model.detector import CellDetector
     from kotowari.studies.cytology.model.instances import Instances, find_instances
     from kotowari.studies.cytology.model.tiles import apply_by_tiles
@@ -53,6 +54,7 @@ _HOMES = {
     "Match": "matching",
     "Otsu": "baselines.background",
     "Stain": "stain",
+    "StainGap": "mixed_stains",
     "SupervisedUNet": "baselines.supervised",
     "apply_by_tiles": "model.tiles",
     "blank_field": "blank_fields",
@@ -65,6 +67,7 @@ _HOMES = {
     "score_image": "scores",
     "score_intervals": "scores",
     "simulate_cells": "phantom",
+    "stain_gap": "mixed_stains",
 }
 __all__ = [
     "NAME",
@@ -83,6 +86,7 @@ __all__ = [
     "Match",
     "Otsu",
     "Stain",
+    "StainGap",
     "SupervisedUNet",
     "apply",
     "apply_by_tiles",
@@ -100,6 +104,7 @@ __all__ = [
     "score_intervals",
     "simulate_cells",
     "stages",
+    "stain_gap",
 ]
 
 _PACKAGE = StudyPackage(__name__, _HOMES)
