@@ -69,10 +69,11 @@ def test_an_unknown_stage_is_refused_before_anything_runs(tmp_path):
     assert states(tmp_path) == ["waiting"] * 3
 
 
-def test_an_interrupted_run_goes_on_where_it_stood(tmp_path):
+def test_an_interrupted_run_says_how_to_go_on_and_goes_on_where_it_stood(tmp_path, capsys):
     log = []
     with pytest.raises(KeyboardInterrupt):
-        run_stages("job", stages(log, stop_in="fit"), new_run(tmp_path), progress=HIDDEN)
+        run_stages("job", stages(log, stop_in="fit"), new_run(tmp_path), progress=Progress(shown=True))
+    assert f"`kotowari resume {tmp_path}` goes on where it was." in capsys.readouterr().err
     assert states(tmp_path) == ["done", "running", "waiting"]
     run_stages("job", stages(log), RunFolder(tmp_path), progress=HIDDEN)
     assert [name for _, name in log] == ["read", "fit", "fit", "report"]

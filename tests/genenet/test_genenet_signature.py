@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from kotowari.core.errors import InputError
+from kotowari.studies.genenet.model.coherent_genes import coherence_p
 from kotowari.studies.genenet.model.signature import SignatureScore
 
 UP, DOWN = ["VIM", "ZEB1", "FN1"], ["CDH1", "EPCAM"]
@@ -75,6 +76,62 @@ def test_the_ks_score_is_the_statistic_of_two_samples(rng):
     top = X.iloc[:1].copy()
     top[UP] = 1e3
     assert SignatureScore(UP, method="ks").fit(X).transform(top)[0, 0] == pytest.approx(1)
+
+
+def mixed_signature(rng, n=120):
+    """Of a signature of 26 genes sixteen follow a hidden score, four of them falling; ten others follow nothing."""
+    score = rng.normal(size=n)
+    rising, falling, idle = ([f"{kind}{k}" for k in range(m)] for kind, m in (("R", 12), ("F", 4), ("N", 10)))
+    others = [f"G{k}" for k in range(400)]
+    X = pd.DataFrame(rng.normal(size=(n, 426)), columns=[*rising, *falling, *idle, *others])
+    X[rising] += 1.2 * score[:, None]
+    X[falling] -= 1.2 * score[:, None]
+    return X, score, [*rising, *idle[:7]], [*falling, *idle[7:]]
+
+
+def test_the_coherent_part_is_the_genes_that_follow_the_score(rng):
+    X, score, up, down = mixed_signature(rng)
+    scorer = SignatureScore(up, down, method="mean_z", coherent=0.05).fit(X)
+    followers = {gene for gene in [*up, *down] if not gene.startswith("N")}
+    assert set(scorer.genes_) >= followers
+    assert len(set(scorer.genes_) - followers) <= 2  # 5 % of ten idle genes, and luck
+    assert set(scorer.genes_) | set(scorer.left_out_) == {*up, *down}
+    kept = np.corrcoef(scorer.transform(X)[:, 0], score)[0, 1]
+    whole = np.corrcoef(SignatureScore(up, down, method="mean_z").fit_transform(X)[:, 0], score)[0, 1]
+    assert kept > whole
+    # directions told wrongly: the falling genes no longer belong to the part that rises
+    wrong = SignatureScore([*up, *down], method="mean_z", coherent=0.05).fit(X)
+    assert not any(gene.startswith("F") for gene in wrong.genes_)
+
+
+def test_a_coherent_part_beyond_chance_is_told_from_that_of_any_genes(rng):
+    X, _, up, down = mixed_signature(rng)
+    assert SignatureScore(up, down, coherent=0.05).fit(X).coherence_p(X, n_draws=39) == 1 / 40
+    z = ((X - X.mean()) / X.std(ddof=0)).to_numpy()
+    assert coherence_p(z[:, 26:52], z[:, 52:], n_draws=39, rng=rng) > 0.05
+
+
+def test_p_of_the_coherent_part_is_that_of_chance_for_idle_genes(rng):
+    p = []
+    for _ in range(40):
+        z = rng.normal(size=(40, 160))
+        z = (z - z.mean(0)) / z.std(0)
+        p.append(coherence_p(z[:, :12], z[:, 12:], n_draws=19, rng=rng))
+    # 40 draws of a uniform p reach 0.1 four times on average, eleven times once in a thousand; ties make p larger
+    assert np.mean(p) > 0.35
+    assert np.sum(np.array(p) <= 0.1) <= 10
+
+
+def test_coherence_needs_others_a_share_and_a_part_that_rises(rng):
+    X, _, up, down = mixed_signature(rng)
+    with pytest.raises(InputError, match="20 genes besides the signature"):
+        SignatureScore(up, down, coherent=0.05).fit(X[[*up, *down, *(f"G{k}" for k in range(20))]])
+    with pytest.raises(InputError, match="between 0 and 1"):
+        SignatureScore(up, down, coherent=5).fit(X)
+    with pytest.raises(InputError, match="those that do are down-genes"):
+        SignatureScore(["G0", "G1"], [gene for gene in up if gene.startswith("R")], coherent=0.05).fit(X)
+    with pytest.raises(InputError, match="no part to be judged"):
+        SignatureScore(up, down).fit(X).coherence_p(X)
 
 
 CHECKS = list(estimator_checks_generator(SignatureScore(["0"], method="mean_z")))

@@ -183,6 +183,10 @@ def test_the_tables_speak_of_the_same_networks(whole):
     assert set(hubs["gene"]) <= {*REGULATORS, *TARGETS}
     first = set(zip(edges["regulator"][:6], edges["target"][:6], strict=True))
     assert set(zip(courses["regulator"], courses["target"], strict=True)) <= first
+    modulator = table_of(whole, "modulator")
+    assert list(modulator["sample"]) == list(stack.samples)
+    np.testing.assert_allclose(modulator["modulator"], stack.modulator)
+    assert modulator["effective samples"].between(1, len(stack.samples)).all()
     said = table_of(whole, "predictions")
     assert sorted(said["sample"]) == sorted(stack.samples)
     np.testing.assert_allclose(said[["p(case)", "p(control)"]].sum(axis=1), 1, atol=1e-6)
@@ -298,8 +302,10 @@ def test_new_samples_get_networks_predictions_and_reasons(whole, tmp_path, monke
     assert (said["prediction"] == truth).mean() > 0.8
     assert (said["completeness gap"] < 0.01).all()
     assert np.corrcoef(said["modulator"], table[UP].mean(axis=1) - table[DOWN].mean(axis=1))[0, 1] > 0.9
-    stack = NetworkStack.load(tmp_path / "said" / "networks")
+    stack = NetworkStack.load(tmp_path / "said" / "networks" / "stack")
     assert stack.samples == tuple(table.index)
+    assert nx.read_graphml(tmp_path / "said" / "networks" / "all.graphml").number_of_edges() == stack.n_edges
+    assert len(pd.read_parquet(tmp_path / "said" / "networks" / "edges.parquet")) == stack.n_entries
     parts = pd.read_csv(tmp_path / "said" / "contributions.csv")
     assert set(parts["sample"]) == set(table.index)
     assert parts.groupby("regulator")["contribution"].agg(lambda own: own.abs().sum()).idxmax() == "TF0"
@@ -307,7 +313,8 @@ def test_new_samples_get_networks_predictions_and_reasons(whole, tmp_path, monke
 
 def test_the_samples_of_the_run_get_the_networks_of_the_run(whole, files, tmp_path, monkeypatch):
     assert typed(monkeypatch, "apply", whole.path, files.parent / "table.csv", "--out", tmp_path / "said") == 0
-    ours, theirs = (NetworkStack.load(path) for path in (whole.path / "networks" / "stack", tmp_path / "said/networks"))
+    homes = whole.path / "networks", tmp_path / "said" / "networks"
+    ours, theirs = (NetworkStack.load(home / "stack") for home in homes)
     np.testing.assert_allclose(theirs.to_dense(), ours.to_dense(), atol=1e-5)
 
 

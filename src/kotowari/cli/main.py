@@ -175,7 +175,7 @@ def main() -> int:
         print(f"kotowari: {place}{error.strerror or error}. Free space, or choose another folder.", file=sys.stderr)
         return 1
     if code == _INTERRUPTED:  # the library may have caught Ctrl-C itself
-        print("kotowari: stopped. `kotowari resume RUN` goes on where it was.", file=sys.stderr)
+        print("kotowari: stopped.", file=sys.stderr)
     return code
 
 

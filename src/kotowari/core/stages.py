@@ -37,7 +37,7 @@ class Stage(Generic[JobT]):
 def run_stages(
     job: JobT, stages: Sequence[Stage[JobT]], folder: RunFolder, *, until: str | None = None, progress: Progress
 ) -> None:
-    """Run the stages in order, skip those marked done, stop after ``until``.
+    """Run the stages in order, skip those marked done, stop after ``until``; say how to go on after Ctrl-C.
 
     Raises
     ------
@@ -52,7 +52,11 @@ def run_stages(
             if folder.stage_state(stage.name) != "done":
                 folder.mark_stage(stage.name, "running")
                 begin = time.monotonic()
-                stage.run(job, progress)
+                try:
+                    stage.run(job, progress)
+                except KeyboardInterrupt:
+                    progress.say(f"\nStopped. `kotowari resume {folder.path}` goes on where it was.")
+                    raise
                 folder.mark_stage(stage.name, "done", time.monotonic() - begin)
             if stage.name == until:
                 break

@@ -16,6 +16,7 @@ from kotowari.studies.genenet.fitting import contributions_of, effects_of
 from kotowari.studies.genenet.job import GenenetJob, open_job
 from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
 from kotowari.studies.genenet.model.trip import TensorReconstructionClassifier, TensorReconstructionRegressor
+from kotowari.studies.genenet.network_files import write_networks
 from kotowari.studies.genenet.preparation import columns_of
 
 __all__ = ["apply"]
@@ -35,7 +36,7 @@ def apply(folder: RunFolder, table: Path, out: Path, annotations: Path | None = 
     table
         New samples, laid out as the table of the run; other genes are ignored, missing ones refused.
     out
-        Folder for ``networks/`` (a ``NetworkStack``), ``predictions.csv`` (modulator, whether it lay beyond the
+        Folder for ``networks/`` (see :func:`write_networks`), ``predictions.csv`` (modulator, whether it lay beyond the
         samples of the run, prediction) and ``contributions.csv`` (the edges that speak most, a row a sample and edge).
     annotations
         Table of the modulator and covariates of the new samples, where the run has such columns.
@@ -54,8 +55,7 @@ def apply(folder: RunFolder, table: Path, out: Path, annotations: Path | None = 
     index = X.index
     asked = pd.Series(places, index=index) if places.ndim == 1 else pd.DataFrame(places, index=index)
     stack = job.profiler.coefficients(asked)
-    (out / "networks").mkdir(parents=True, exist_ok=True)
-    stack.save(out / "networks")
+    write_networks(stack, out / "networks")
     said = pd.DataFrame({"sample": index})
     for k, column in enumerate(columns_of(axis).T):
         said["modulator" if k == 0 else f"modulator {k + 1}"] = column

@@ -56,6 +56,12 @@ class Modulator(Options):
     method: Literal["first_component", "mean_z", "ks"] = Field(
         "first_component", description="how the signature becomes a number, fitted inside the fold"
     )
+    coherent: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="null = all genes of the signature; 0.05 = those that move together, more than 95 % of others do",
+    )
     second: str | None = Field(
         None, description="column of a second modulator, such as tumour purity or share of stroma"
     )

@@ -42,6 +42,8 @@ class Preparation:
         of them.
     explained
         Share of the signature's variance that its first component carries; NaN elsewhere.
+    left_out
+        Genes of the signature that do not move with the others, where ``modulator.coherent`` asks for those that do.
     """
 
     def __init__(self, samples: Samples, config: Config, train: npt.NDArray[np.intp]) -> None:
@@ -52,9 +54,13 @@ class Preparation:
             self._adjustment = CovariateAdjustment().fit(filled, samples.covariates.iloc[train])
         X = self.adjusted(samples.X, samples.covariates).iloc[train]
         self._score, self.explained = None, np.nan
+        self.left_out: tuple[str, ...] = ()
         if samples.modulator is None:
-            score = SignatureScore(samples.signature_up, samples.signature_down, method=config.modulator.method)
-            self._score = score.fit(X)
+            how = config.modulator
+            score = SignatureScore(
+                samples.signature_up, samples.signature_down, method=how.method, coherent=how.coherent
+            )
+            self._score, self.left_out = score.fit(X), score.left_out_
             self.explained = float(getattr(score, "explained_", np.nan))
         axis = self.axis(
             X,

@@ -9,12 +9,12 @@ from kotowari.core.jobs import Arrays
 from kotowari.core.page import write_table
 from kotowari.core.progress import Progress
 from kotowari.datasets.packaged import load_reactome
-from kotowari.formats.parquet import write_parquet
 from kotowari.studies.genenet.chance import edges_against_chance, may_permute_genes, null_parts
 from kotowari.studies.genenet.fitting import effect_changes, make_profiler
 from kotowari.studies.genenet.job import GenenetJob
 from kotowari.studies.genenet.model.edge_bootstrap import bootstrap_edges
 from kotowari.studies.genenet.model.selection_frequency import SelectionFrequency, selection_frequency
+from kotowari.studies.genenet.network_files import write_networks
 from kotowari.studies.genenet.preparation import columns_of
 from kotowari.trust.permutation import max_t_p, pooled_p, q_values, smallest_p
 
@@ -26,7 +26,6 @@ Pair = tuple[str, str]
 EDGES, CONTRIBUTIONS = "edges", "contributions"
 _SHOWN_SAMPLES = (0.05, 0.5, 0.95)  # shares of the samples below, by modulator
 _COURSES = 6
-_MOST_ROWS = 50_000_000
 
 
 def find_reasons(job: GenenetJob, progress: Progress) -> None:
@@ -50,18 +49,18 @@ def find_reasons(job: GenenetJob, progress: Progress) -> None:
 
 
 def export_networks(job: GenenetJob) -> None:
-    """Write the networks of all samples for other programs into ``networks/``.
+    """Write the networks of all samples for other programs into ``networks/``, and the modulator into a table.
 
-    ``stack`` holds all that :class:`NetworkStack` loads; ``edges.parquet`` every edge of every sample as a table, up to
-    50 million rows; ``all.graphml`` the edges that any sample has, with mean and share; ``low``, ``middle`` and
-    ``high`` the networks of three samples along the modulator, for Cytoscape and others.
+    Beside the files of :func:`write_networks` there are ``low``, ``middle`` and ``high``, the networks of three samples
+    along the modulator, for Cytoscape and others.
     """
     stack, folder = job.networks, job.path / "networks"
-    folder.mkdir(parents=True, exist_ok=True)
-    stack.save(folder / "stack")
-    if stack.n_entries <= _MOST_ROWS:
-        write_parquet(folder / "edges.parquet", stack.to_frame(), index=False)
-    stack.to_graphml(folder / "all.graphml")
+    write_networks(stack, folder)
+    table = pd.DataFrame({"sample": job.X.index})
+    for k, column in enumerate(columns_of(job.axis).T):
+        table["modulator" if k == 0 else f"modulator {k + 1}"] = column
+    table["effective samples"] = np.median(job.profiler.effective_samples_, axis=1)
+    write_table(job.path / "tables" / "modulator.csv", table)
     for name, row in zip(("low", "middle", "high"), shown_samples(job), strict=True):
         sample = stack.samples[row]
         stack.to_graphml(folder / f"{name}.graphml", sample)

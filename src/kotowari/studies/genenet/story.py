@@ -224,6 +224,12 @@ def _tables(job: GenenetJob, n_regulators: int) -> list[Table]:
             10,
         ),
         "predictions.csv": ("Predictions on samples kept aside", "One row a sample and repeat.", "result", 10),
+        "modulator.csv": (
+            "Modulator of every sample",
+            "Where the sample stands, and how many effective samples are behind its network (median target).",
+            "trust",
+            10,
+        ),
     }
     there = job.path / "tables"
     return [Table(file, *words) for file, words in described.items() if (there / file).exists()]

@@ -28,7 +28,7 @@ BoolArray = npt.NDArray[np.bool_]
 _CELLS_AN_ENTRY = 8  # a table of all possible edges is quicker than sorting while it is about as large as the entries
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StackArrays:
     """The arrays behind a :class:`NetworkStack`; edges in the order of target, then regulator.
 
@@ -75,6 +75,12 @@ class StackArrays:
         for name in self.__dataclass_fields__:
             if isinstance(array := getattr(self, name), np.ndarray):
                 array.flags.writeable = False
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({len(self.samples)} samples, {len(self.regulators)} regulators, "
+            f"{len(self.targets)} targets, {self.n_edges} edges; {self.quantity}, {self.n_bytes / 1e6:.3g} MB)"
+        )
 
     @property
     def n_edges(self) -> int:
