@@ -10,6 +10,7 @@ from torch import nn
 
 from kotowari.core.errors import CapabilityError, InputError, ShapeError
 from kotowari.core.evidence import Verdict
+from kotowari.explain.completeness import completeness_gap
 from kotowari.explain.occlusion import occlusion as explained_occlusion
 from kotowari.studies.brain.baselines.principal_components import PrincipalComponents
 from kotowari.studies.brain.maps.brain_score import BrainScore
@@ -20,7 +21,6 @@ from kotowari.studies.brain.model.autoencoder import ConvolutionalAutoencoder
 from kotowari.studies.brain.model.autoencoder_input import mask_window
 from kotowari.studies.brain.model.combat import ComBat
 from kotowari.studies.brain.model.latent_regression import LatentRegression
-from kotowari.trust.completeness import completeness_gap
 
 SHAPE = (8, 9, 7)
 N = 24
@@ -215,9 +215,10 @@ def test_integrated_gradients_of_a_smooth_pair_add_up_and_plain_gradients_do_not
     both = np.concatenate([x, bent.mean_brain_[None]])
     *said, reference = fit.decision_scores(np.tanh(0.2 * bent.transform(both)))
     maps = np.stack([values[0] for _, values in subject_maps(score, x, integrated_gradients)])
-    assert completeness_gap(maps, said, reference).max() < 2e-3
+    change = torch.tensor(np.array(said) - reference)
+    assert completeness_gap(torch.tensor(maps), change).max() < 2e-3
     plain = np.stack([values[0] for _, values in subject_maps(score, x, gradient)]) * (x - bent.mean_brain_)
-    assert np.median(completeness_gap(np.where(make_mask(), plain, 0), said, reference)) > 1e-2
+    assert completeness_gap(torch.tensor(np.where(make_mask(), plain, 0)), change).median() > 1e-2
 
 
 def test_integrated_gradients_of_a_trained_pair_add_up_but_for_its_kinks(trained):

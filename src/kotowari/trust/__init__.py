@@ -10,7 +10,7 @@ from kotowari.trust.comparators import (
     point_scores,
     score_table,
 )
-from kotowari.trust.completeness import completeness_check, completeness_gap
+from kotowari.trust.completeness import completeness_check
 from kotowari.trust.enrichment import over_representation
 from kotowari.trust.faithfulness import FaithfulnessResult, deletion_insertion, faithfulness_check
 from kotowari.trust.folds import Fold, duplicated_rows, grouped_folds, hold_out, splits_from_json, splits_to_json
@@ -65,7 +65,6 @@ __all__ = [
     "cascading_copies",
     "chance_rows",
     "completeness_check",
-    "completeness_gap",
     "confounding_check",
     "cross_validate",
     "cross_validate_inputs",

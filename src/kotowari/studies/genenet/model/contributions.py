@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from kotowari.core.errors import InputError
+from kotowari.explain.completeness import completeness_gap
 from kotowari.studies.genenet.model.projections import NetworkTensor
 from kotowari.studies.genenet.model.trip_fit import FittedCore
-from kotowari.trust.completeness import completeness_gap
 
 __all__ = ["EdgeContributions", "Importance", "Quadrature", "Rule", "contributions_of"]
 
@@ -135,23 +135,24 @@ def contributions_of(
     n_points = quadrature.n_points
     with torch.no_grad():
         pairs = [(m, networks.project(m.projections), reference.project(m.projections)) for m in members]
-        changes = [((m.head(core) - m.head(origin)) @ output).numpy() for m, core, origin in pairs]
-    change = np.mean(changes, axis=0)
-    eps = max(_SMALLEST_CHANGE * float(np.abs(change).max(initial=0.0)), np.finfo(np.float64).tiny)
+        changes = [(m.head(core) - m.head(origin)) @ output for m, core, origin in pairs]
+    change = torch.stack(changes).mean(0)
+    largest = float(change.abs().max()) if len(change) else 0.0
+    eps = max(_SMALLEST_CHANGE * largest, np.finfo(np.float64).tiny)
     while True:
         nodes = _nodes(quadrature.rule, n_points)
         cores = [_mean_gradient(m, core, origin, output, nodes) for m, core, origin in pairs]
         # the sum over edges is the inner product in the core, so the gap is known before anything is lifted
         sums = [(g * (core - origin)).flatten(1).sum(1) for g, (_, core, origin) in zip(cores, pairs, strict=True)]
-        gap = completeness_gap(torch.stack(sums).mean(0).numpy()[:, None], change, 0.0, eps=eps)
+        gap = completeness_gap(torch.stack(sums).mean(0)[:, None], change, eps=eps).numpy()
         if gap.max(initial=0.0) <= quadrature.tol or 2 * n_points > _MOST_POINTS:
             break
         n_points *= 2
     gradient = torch.zeros_like(networks.values)
     for member, core_gradient in zip(members, cores, strict=True):
         gradient += networks.lift(core_gradient, member.projections) / len(members)
-    values = (gradient * (networks.values - reference.values)).numpy()
-    return values, change, completeness_gap(values, change, 0.0, eps=eps), n_points
+    values = gradient * (networks.values - reference.values)
+    return values.numpy(), change.numpy(), completeness_gap(values, change, eps=eps).numpy(), n_points
 
 
 def _mean_gradient(
