@@ -9,16 +9,15 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from kotowari.core.errors import DesignError, InputError, ShapeError
+from kotowari.solvers.likelihood_ridge import BinaryLikelihood, SurvivalLikelihood, likelihood_path
 from kotowari.studies.brain.model.combat import ComBat
 from kotowari.studies.brain.model.coordinates import GramCoordinates
 from kotowari.studies.brain.model.latent_regression import LatentRegression
-from kotowari.studies.brain.model.likelihood_ridge import BinaryLikelihood, SurvivalLikelihood, likelihood_path
 from kotowari.studies.brain.model.nuisance import NuisanceRegression
 from kotowari.studies.brain.model.partial_least_squares import canonical_pair, partial_least_squares
 from kotowari.studies.brain.model.regression_cv import Arm, cross_validated, external_predictions, fold_predictions
 from kotowari.studies.brain.model.regression_permutation import permutation_test, permuted_outcomes
 from kotowari.studies.brain.model.regression_scores import (
-    concordance,
     correlation,
     detectable_correlation,
     held_out_scores,
@@ -30,6 +29,7 @@ from kotowari.studies.brain.model.ridge_path import RidgePath
 from kotowari.studies.brain.model.subjects import Subjects
 from kotowari.trust.folds import Fold
 from kotowari.trust.leakage import require_blind
+from kotowari.trust.scores import concordance
 
 SHAPES = {"more features than subjects": (30, 200), "fewer": (40, 7)}
 

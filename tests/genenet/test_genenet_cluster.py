@@ -2,12 +2,12 @@
 
 import errno
 import logging
-import operator
 import os
 import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from importlib import metadata
 
 import dask
@@ -18,12 +18,16 @@ import pytest
 from distributed import Client, LocalCluster
 from sklearn.base import clone
 
+from kotowari.core import cluster as cluster_module
+from kotowari.core import cluster_client
+from kotowari.core.cluster import Cluster
 from kotowari.core.errors import InputError, MissingExtraError, RunFolderError
 from kotowari.core.jobs import pack_arrays
-from kotowari.studies.genenet.model import cluster_jobs
+from kotowari.studies.genenet.gene_permutation import edge_permutation
 from kotowari.studies.genenet.model.blocks import fit_blocks
-from kotowari.studies.genenet.model.cluster_jobs import map_cluster
+from kotowari.studies.genenet.model.edge_bootstrap import bootstrap_edges
 from kotowari.studies.genenet.model.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.selection_frequency import selection_frequency
 
 OPTIONS = {"kernel": "knn", "n_lambdas": 8, "max_rounds": 1, "block_size": 4}
 N_BLOCKS = 6
@@ -34,7 +38,7 @@ QUIET = {  # two test processes would meet at the one port of the dashboard
 }
 
 # a worker is gone for a moment when it is killed, and its scheduler may be asked just then
-pytestmark = pytest.mark.filterwarnings("ignore:NetworkProfiler. the scheduler .* has no worker now")
+pytestmark = pytest.mark.filterwarnings("ignore:cluster. the scheduler .* has no worker now")
 
 
 @pytest.fixture(scope="module")
@@ -164,19 +168,55 @@ def test_killed_workers_cost_their_blocks_only_and_change_no_byte(n_killed, addr
     assert len(set(workers_of(address)) & set(pids)) <= 2 - n_killed
 
 
+def test_refits_of_a_run_lose_a_worker_and_give_the_files_of_this_machine(table, address, tmp_path):
+    X, m = table
+    pids, arrived = workers_of(address), []
+    sides = {"regulators": X.columns[:6], "targets": X.columns[6:10]}
+
+    def kill(units=1):
+        arrived.extend([units] * bool(units))
+        if len(arrived) == 3:
+            os.kill(pids[0], signal.SIGKILL)
+
+    def refit(folder, **options):
+        folder.mkdir()
+        quick = NetworkProfiler(n_lambdas=6, max_rounds=1, n_nodes=6)
+        selection_frequency(quick, X, m, **sides, n_pairs=4, shards=folder, **options)
+        return bytes_of(folder)
+
+    here = refit(tmp_path / "here")
+    assert refit(tmp_path / "there", cluster=address, advance=kill) == here
+    assert len(here) == sum(arrived) == 8
+    assert pids[0] not in workers_of(address)
+
+
+def test_every_test_of_edges_can_be_sent_to_a_cluster(table, address, tmp_path):
+    X, m = table
+    options = {"regulators": X.columns[:4], "targets": X.columns[4:6], "random_state": 1}
+    quick = NetworkProfiler(n_lambdas=4, max_rounds=1, n_nodes=4)
+
+    def tested(cluster):
+        folder = tmp_path / str(cluster is None)
+        kept = {"shards": folder, "cluster": cluster}
+        permuted = edge_permutation(quick, X, m, **options, n_permutations=4, n_exceeding=2, **kept)
+        bootstrapped = bootstrap_edges(quick, X, m, **options, n_bootstraps=2, least_fitted=0.1, **kept)
+        return permuted.to_frame(), bootstrapped.to_frame()
+
+    with Cluster(address) as workers:
+        for there, here in zip(tested(workers), tested(None), strict=True):
+            pd.testing.assert_frame_equal(there, here, check_exact=True)
+    with pytest.raises(
+        InputError, match=r"^cluster: results are kept in a folder as they come\. Name one for shards\.$"
+    ):
+        selection_frequency(quick, X, m, n_pairs=1, cluster=address)
+
+
 def test_a_job_that_kills_its_workers_is_told_in_a_sentence(cluster, address):
     before, cluster.scheduler.allowed_failures = cluster.scheduler.allowed_failures, 0
     try:
-        with pytest.raises(InputError, match=r"block [34] was given to 1 workers, and all .* died.* Lower block_size"):
-            list(
-                map_cluster(
-                    operator.call,
-                    signal.raise_signal,
-                    dict.fromkeys((3, 4), signal.SIGKILL),
-                    cluster=address,
-                    n_workers=1,
-                )
-            )
+        sentence = r"job [34] was given to 1 workers, and all of them died.* Give workers more memory"
+        with Cluster(address) as workers, pytest.raises(InputError, match=sentence):
+            list(workers.map(signal.raise_signal, dict.fromkeys((3, 4), (signal.SIGKILL,))))
     finally:
         cluster.scheduler.allowed_failures = before
 
@@ -221,7 +261,7 @@ def test_a_scheduler_that_goes_away_is_told_and_written_blocks_stay(threads, loc
     ],
 )
 def test_a_scheduler_that_is_not_there_is_told_in_seconds(given, sentence, table, monkeypatch):
-    monkeypatch.setattr(cluster_jobs, "_CONNECT_SECONDS", 2.0)
+    monkeypatch.setattr(cluster_client, "_CONNECT_SECONDS", 2.0)
     begin = time.monotonic()
     with pytest.raises(InputError, match=sentence):
         NetworkProfiler(cluster=given, **OPTIONS).fit(*table)
@@ -235,11 +275,12 @@ def test_a_library_that_is_not_there_is_told_with_the_line_that_installs_it(tabl
 
 
 def test_workers_with_another_version_are_refused(table, address, monkeypatch):
-    monkeypatch.setattr(cluster_jobs, "_version", lambda: "9.9")
+    for module in (cluster_module, cluster_client):
+        monkeypatch.setattr(module, "own_version", lambda: "9.9")
     with pytest.raises(InputError, match=r"scheduler, tcp://.* have kotowari .*, and this is 9\.9\. Install the same"):
         NetworkProfiler(cluster=address, **OPTIONS).fit(*table)
     with pytest.raises(InputError, match=r"a worker has kotowari 9\.9, and this is 8\.8"):  # one that came later
-        cluster_jobs._call(dict, [], [], "8.8")
+        cluster_module._call("8.8", False)
 
 
 def test_workers_without_this_package_are_refused():
@@ -256,9 +297,9 @@ def test_workers_without_this_package_are_refused():
             raise metadata.PackageNotFoundError(f"{function.__name__} of {name}")
 
     with pytest.raises(InputError, match=r"no kotowari on the workers tcp://a:1\. Install kotowari \d"):
-        cluster_jobs._require_version(Bare())
+        cluster_client._require_version(Bare())
     with pytest.raises(InputError, match=r"no kotowari on the scheduler\. Install kotowari \d"):
-        cluster_jobs._require_version(BareScheduler())
+        cluster_client._require_version(BareScheduler())
 
 
 def test_a_scheduler_without_workers_is_waited_for(local, local_bytes, tmp_path):
@@ -275,9 +316,10 @@ def test_processes_that_never_start_are_told(monkeypatch):
         def nthreads(self):
             return {}
 
-    monkeypatch.setattr(cluster_jobs, "_START_SECONDS", 0.1)
+    monkeypatch.setattr(cluster_module, "_START_SECONDS", 0.1)
+    monkeypatch.setattr(cluster_module, "connected", lambda *_: nullcontext(Empty()))
     with pytest.raises(InputError, match=r"no process of this machine started within 0\.1 s"):
-        cluster_jobs._await_worker(Empty(), own=True)
+        _ = Cluster("local").n_processes
 
 
 def test_more_workers_than_blocks_are_told(table, address):

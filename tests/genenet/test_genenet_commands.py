@@ -51,7 +51,7 @@ def here(tmp_path_factory):
 def waiting(tmp_path_factory):
     """The same run up to the networks, which others shall compute as numbered blocks."""
     folder = tmp_path_factory.mktemp("waiting")
-    yaml = write_files(folder / "in", **WAYS, network={"cluster": "blocks", "n_lambdas": 8})
+    yaml = write_files(folder / "in", **WAYS, network={"numbered_blocks": True, "n_lambdas": 8})
     return genenet.run(yaml, folder / "run", until="split", shown=False)
 
 
@@ -157,8 +157,8 @@ def test_new_samples_without_their_modulator_are_refused(here, tmp_path, refused
 
 
 def test_a_scheduler_that_is_not_there_is_told_and_the_run_goes_on_without_it(tmp_path, refused, monkeypatch):
-    monkeypatch.setattr("kotowari.studies.genenet.model.cluster_jobs._CONNECT_SECONDS", 0.5)
-    yaml = write_files(tmp_path / "in", **WAYS, network={"cluster": "tcp://127.0.0.1:1", "n_lambdas": 8})
+    monkeypatch.setattr("kotowari.core.cluster_client._CONNECT_SECONDS", 0.5)
+    yaml = write_files(tmp_path / "in", **WAYS, cluster="tcp://127.0.0.1:1")
     sentence = refused("run", yaml, "--out", tmp_path / "run", after_progress=True)
     assert "tcp://127.0.0.1:1" in sentence
     assert RunFolder(tmp_path / "run").stage_state("networks") == "running"

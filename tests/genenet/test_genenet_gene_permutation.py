@@ -202,8 +202,8 @@ def test_the_stop_does_not_depend_on_how_many_refits_are_made_at_once(tmp_path, 
     options = {**sides, "n_permutations": 30, "n_exceeding": 2}
     alone, made = edge_permutation(QUICK, X, m, **options), []
 
-    def in_memory(function, jobs, *, shards, workers, advance):
-        del shards, workers, advance
+    def in_memory(function, jobs, *, shards, workers, advance, cluster):
+        del shards, workers, advance, cluster
         made.append(len(jobs))
         return {key: function(*arguments) for key, arguments in jobs.items()}
 
@@ -211,7 +211,7 @@ def test_the_stop_does_not_depend_on_how_many_refits_are_made_at_once(tmp_path, 
     for workers in (3, 4):
         same(edge_permutation(QUICK, X, m, **options, shards=tmp_path, workers=workers), alone)
     assert alone.stopped_early
-    assert {3, 4} < set(made)
+    assert {3, 4} <= set(made)
 
 
 def test_workers_change_nothing(tmp_path):

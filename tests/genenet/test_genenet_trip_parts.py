@@ -8,7 +8,7 @@ from torch.nn import functional
 from kotowari.core.errors import DesignError, InputError, ShapeError
 from kotowari.studies.genenet.model.heads import Head
 from kotowari.studies.genenet.model.projections import DenseTensor, EdgeTensor, complete_basis, hosvd
-from kotowari.studies.genenet.model.responses import ClassResponse, NumberResponse, SurvivalResponse, concordance
+from kotowari.studies.genenet.model.responses import ClassResponse, NumberResponse, SurvivalResponse
 from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
 from kotowari.studies.genenet.model.stiefel import orthonormal_columns, subspace_agreement
 from kotowari.studies.genenet.model.trip_fit import objective
@@ -182,14 +182,6 @@ def test_the_cox_loss_is_the_partial_likelihood_with_ties_after_breslow(draws):
     assert (response.loss(f) - broken_ties).abs() > 1e-3
     assert response.residuals().sum().abs() < 1e-12
     assert float(SurvivalResponse(time, 0 * event).loss(f.detach())) == 0
-
-
-def test_concordance_counts_comparable_pairs():
-    time, event = np.array([1.0, 2.0, 3.0, 4.0]), np.array([True, False, True, True])
-    assert concordance(time, event, -time) == 1
-    assert concordance(time, event, time) == 0
-    assert concordance(time, event, 0 * time) == 0.5
-    assert np.isnan(concordance(time, ~event & False, time))
 
 
 @pytest.mark.parametrize("name", STARTS)

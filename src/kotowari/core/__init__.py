@@ -6,6 +6,7 @@ from typing import Any
 _HOMES = {
     "CapabilityError": "errors",
     "Check": "evidence",
+    "Cluster": "cluster",
     "ConvergenceError": "errors",
     "DesignError": "errors",
     "Evidence": "evidence",

@@ -1,9 +1,11 @@
 """One run of a study as its stages see it: where results lie, which seed a part has, how independent work is run."""
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from kotowari.core.cluster import Cluster
 from kotowari.core.files import write_bytes
 from kotowari.core.jobs import Arrays, load_arrays, map_jobs, pack_arrays
 from kotowari.core.progress import Progress
@@ -21,7 +23,7 @@ class Job(Generic[ConfigT]):
     Parameters
     ----------
     config
-        Options of the run, with ``seed`` and ``workers``.
+        Options of the run, with ``seed``, ``workers``, and where the study can go there ``cluster``.
     folder
         Its run folder.
     """
@@ -30,6 +32,20 @@ class Job(Generic[ConfigT]):
         self.config = config
         self.folder = folder
         self.path = folder.path
+
+    @cached_property
+    def cluster(self) -> Cluster | None:
+        """The Dask workers of the whole run, opened when a batch first needs them; None for processes of this machine.
+
+        :meth:`close` parts from them.
+        """
+        where, workers = getattr(self.config, "cluster", None), getattr(self.config, "workers", 1)
+        return None if where is None else Cluster(where, n_workers=workers)
+
+    def close(self) -> None:
+        """Part from the cluster, if there is one."""
+        if self.cluster is not None:
+            self.cluster.close()
 
     def seed(self, *path: str | int) -> int:
         """Seed of one named part of the run."""
@@ -50,7 +66,9 @@ class Job(Generic[ConfigT]):
         """Run independent jobs under a progress bar; each is kept as a shard of the batch ``name``."""
         workers = getattr(self.config, "workers", 1)
         with progress.bar(title, len(jobs)) as advance:
-            return map_jobs(function, jobs, shards=self.shards(name), workers=workers, advance=advance)
+            return map_jobs(
+                function, jobs, shards=self.shards(name), workers=workers, advance=advance, cluster=self.cluster
+            )
 
     def keep(self, name: str, arrays: Arrays) -> None:
         """Write arrays to ``work/<name>.npz``."""

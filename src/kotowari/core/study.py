@@ -1,7 +1,7 @@
 """What every study shows to the outside, and the one function that runs any of them."""
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,7 +34,7 @@ class StudyFace(Protocol):
         """Return the job's stages in order."""
 
     def open_job(self, folder: RunFolder) -> Any:
-        """Return the job of a run folder."""
+        """Return the job of a run folder; its ``close``, where it has one, is called when its stages are over."""
 
     def apply(self, folder: RunFolder, table: Path, out: Path, annotations: Path | None = None) -> Path:
         """Use a finished model on new data; returns the file of the predictions.
@@ -91,7 +91,11 @@ def resume_study(
     face: StudyFace, folder: RunFolder, *, until: str | None = None, progress: Progress | None = None
 ) -> RunFolder:
     """Go on with a run; stages marked done are skipped."""
-    run_stages(face.open_job(folder), face.stages(), folder, until=until, progress=progress or Progress())
+    job = face.open_job(folder)
+    with ExitStack() as stack:
+        if hasattr(job, "close"):
+            stack.callback(job.close)
+        run_stages(job, face.stages(), folder, until=until, progress=progress or Progress())
     return folder
 
 

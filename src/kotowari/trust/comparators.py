@@ -49,9 +49,9 @@ class OutOfFold:
         Row number and number of the fold of each prediction, shape ``(prediction,)``; with repeated folds a row comes
         several times.
     prediction
-        Class labels or values, shape ``(prediction,)``.
+        Class labels, values, or log hazards, shape ``(prediction,)``.
     classes
-        Class labels in order, shape ``(class,)``; None for a regression.
+        Class labels in order, shape ``(class,)``; None for values and survival.
     probability, margin
         Shape ``(prediction, class)``; None where the model offers none. A margin ranks samples but is no probability.
     """
@@ -64,8 +64,13 @@ class OutOfFold:
     margin: npt.NDArray[np.float64] | None = None
 
     def to_frame(self, names: npt.ArrayLike, truth: npt.ArrayLike) -> pd.DataFrame:
-        """Return a row a prediction: ``sample``, ``fold``, ``truth``, ``prediction``, and probabilities by class."""
-        columns = {"sample": np.asarray(names)[self.rows], "fold": self.fold, "truth": np.asarray(truth)[self.rows]}
+        """Return a row a prediction: ``sample``, ``fold``, ``truth``, ``prediction``, and probabilities by class.
+
+        A truth of two columns stands as ``time`` and ``event``.
+        """
+        known = np.asarray(truth)[self.rows]
+        told = {"truth": known} if known.ndim == 1 else dict(zip(("time", "event"), known.T, strict=True))
+        columns = {"sample": np.asarray(names)[self.rows], "fold": self.fold, **told}
         table = pd.DataFrame(columns | {"prediction": self.prediction})
         if self.probability is not None and self.classes is not None:
             for name, column in zip(self.classes, self.probability.T, strict=True):
@@ -83,6 +88,7 @@ def cross_validate(
     shards: Path | None = None,
     workers: int = 1,
     advance: Advance | None = None,
+    cluster: Any = None,
 ) -> dict[str, OutOfFold]:
     """Fit a clone of every model on the training rows of every fold, and predict the rows kept aside.
 
@@ -97,7 +103,7 @@ def cross_validate(
     X
         Array or DataFrame, ``(sample, ...)``.
     y
-        Shape ``(sample,)``.
+        Shape ``(sample,)``, or ``(sample, 2)`` for survival: time, and 1 where the event was seen, else 0.
     folds
         From :func:`grouped_folds`.
     groups
@@ -108,6 +114,8 @@ def cross_validate(
         Processes; needs ``shards``.
     advance
         Called once a finished fit.
+    cluster
+        None, or who fits in place of processes of this machine, as in :func:`kotowari.core.map_jobs`; needs ``shards``.
 
     Raises
     ------
@@ -115,7 +123,7 @@ def cross_validate(
         When the training part of a fold lacks a class.
     """
     options: dict[str, Any] = {"groups": groups, "shards": shards, "workers": workers, "advance": advance}
-    return cross_validate_inputs(models, [X] * len(folds), y, folds, **options)
+    return cross_validate_inputs(models, [X] * len(folds), y, folds, cluster=cluster, **options)
 
 
 def cross_validate_inputs(
@@ -128,13 +136,14 @@ def cross_validate_inputs(
     shards: Path | None = None,
     workers: int = 1,
     advance: Advance | None = None,
+    cluster: Any = None,
 ) -> dict[str, OutOfFold]:
     """Cross-validate on features that were made inside each fold; ``inputs`` holds a table of all samples for each.
 
     The other parameters are those of :func:`cross_validate`.
     """
-    if workers > 1 and shards is None:
-        raise InputError("cross_validate: more than one worker needs a folder for shards.")
+    if shards is None and (workers > 1 or cluster is not None):
+        raise InputError("cross_validate: more than one worker, or a cluster, needs a folder for shards.")
     target = np.asarray(y)
     owners = None if groups is None else np.asarray(groups)
     jobs = {
@@ -149,7 +158,7 @@ def cross_validate_inputs(
             results[key] = fit_predict(*arguments)
             tick()
     else:
-        results = map_jobs(fit_predict, jobs, shards=shards, workers=workers, advance=tick)
+        results = map_jobs(fit_predict, jobs, shards=shards, workers=workers, advance=tick, cluster=cluster)
     rows = np.concatenate([fold.test for fold in folds])
     number = np.concatenate([np.full(len(fold.test), k, dtype=np.intp) for k, fold in enumerate(folds)])
     return {
@@ -202,14 +211,14 @@ def score_table(
     """Score every model over all folds, with 95 % bootstrap intervals over groups.
 
     Classification: accuracy, balanced accuracy, macro F1, log loss, AUC (one against the rest beyond two classes).
-    Regression: R2, MAE, Spearman. A score that the model cannot give (log loss without probabilities) stands with the
-    value None. AUC compares samples of one fold only, since two fits need not have one scale; the other scores pool
-    the folds. The interval speaks of other subjects, not of other training runs.
+    Regression: R2, MAE, Spearman. Survival: Harrell's C-index. A score that the model cannot give (log loss without
+    probabilities) stands with the value None. AUC and C-index compare samples of one fold only, since two fits need not
+    have one scale; the other scores pool the folds. The interval speaks of other subjects, not of other training runs.
 
     Parameters
     ----------
     y
-        Shape ``(sample,)``.
+        Shape ``(sample,)``, or ``(sample, 2)`` for survival, as in :func:`cross_validate`.
     predictions
         From :func:`cross_validate`.
     target
@@ -336,6 +345,8 @@ Scorer = tuple[str, Callable[..., float] | None, tuple[Array, ...]]
 def _scorers(truth: Array, said: OutOfFold) -> list[Scorer]:
     if said.classes is None:
         values = (truth[said.rows].astype(np.float64), said.prediction)
+        if truth.ndim == 2:
+            return [("C-index", scores.concordance, (*values, said.fold))]
         return [
             ("R2", scores.r2, values),
             ("MAE", scores.mean_absolute_error, values),

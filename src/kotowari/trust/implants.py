@@ -155,6 +155,7 @@ def run_implants(
     shards: Path,
     workers: int = 1,
     advance: Advance | None = None,
+    cluster: Any = None,
 ) -> FloatArray:
     """Plant each grade several times, rerun the analysis, and return what it said.
 
@@ -178,6 +179,8 @@ def run_implants(
         Processes.
     advance
         Called once a finished repeat.
+    cluster
+        None, or who reruns the analysis in place of processes of this machine, as in :func:`kotowari.core.map_jobs`.
 
     Returns
     -------
@@ -193,7 +196,7 @@ def run_implants(
     }
     if len(jobs) < len(grades) * n_repeats:
         raise InputError("run_implants: two grades are equal to six digits. Make them distinct.")
-    results = map_jobs(_one_implant, jobs, shards=shards, workers=workers, advance=advance or _silent)
+    results = map_jobs(_one_implant, jobs, shards=shards, workers=workers, advance=advance or _silent, cluster=cluster)
     return np.array([[float(results[key]["score"]) for key in row] for row in keys])
 
 

@@ -9,9 +9,9 @@ from sklearn.base import clone
 
 from kotowari.core.errors import DesignError, InputError
 from kotowari.core.seeds import derive_seed
+from kotowari.solvers.likelihood_ridge import BinaryLikelihood, likelihood_path
 from kotowari.studies.brain.model.coordinates import GramCoordinates
 from kotowari.studies.brain.model.latent_regression import LatentRegression
-from kotowari.studies.brain.model.likelihood_ridge import BinaryLikelihood, likelihood_path
 from kotowari.studies.brain.model.regression_cv import model_for
 from kotowari.studies.brain.model.regression_scores import HeldOut, correlation, paired_gain
 from kotowari.studies.brain.model.regression_targets import Target

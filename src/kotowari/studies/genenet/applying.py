@@ -1,7 +1,6 @@
 """Finished networks on new samples: their network, what it says of the response, and which edges say it."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +11,9 @@ from kotowari.core.errors import InputError
 from kotowari.core.page import write_table
 from kotowari.core.runfolder import RunFolder
 from kotowari.studies.genenet.data import NewTable, read_new_table
-from kotowari.studies.genenet.fitting import contributions_of, effects_of
+from kotowari.studies.genenet.fitting import ESTIMATORS, contributions_of, effects_of
 from kotowari.studies.genenet.job import GenenetJob, open_job
 from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
-from kotowari.studies.genenet.model.trip import TensorReconstructionClassifier, TensorReconstructionRegressor
 from kotowari.studies.genenet.network_files import write_networks
 from kotowari.studies.genenet.preparation import columns_of
 
@@ -37,7 +35,8 @@ def apply(folder: RunFolder, table: Path, out: Path, annotations: Path | None = 
         New samples, laid out as the table of the run; other genes are ignored, missing ones refused.
     out
         Folder for ``networks/`` (see :func:`write_networks`), ``predictions.csv`` (modulator, whether it lay beyond the
-        samples of the run, prediction) and ``contributions.csv`` (the edges that speak most, a row a sample and edge).
+        samples of the run, prediction: class with probabilities, value, or log hazard relative to the mean network)
+        and ``contributions.csv`` (the edges that speak most, a row a sample and edge).
     annotations
         Table of the modulator and covariates of the new samples, where the run has such columns.
 
@@ -80,13 +79,16 @@ def _prepared(job: GenenetJob, new: NewTable, name: str) -> tuple[pd.DataFrame, 
 
 def _predicted(job: GenenetJob, effects: SparseNetworks, said: pd.DataFrame, out: Path) -> pd.DataFrame:
     """Add predictions to the table, and write which edges speak for and against them."""
-    kind: Any = TensorReconstructionClassifier if job.task == "classification" else TensorReconstructionRegressor
-    model = kind.load(job.path / "model" / "final")
-    said["prediction"] = model.predict(effects)
+    model = ESTIMATORS[job.task].load(job.path / "model" / "final")
+    found = contributions_of(model, effects)
+    if job.task == "survival":
+        # a log hazard is known up to a constant: told against the mean network, as the contributions are
+        said["log relative hazard"] = found["change"]
+    else:
+        said["prediction"] = model.predict(effects)
     if job.task == "classification":
         for name, column in zip(model.classes_, model.predict_proba(effects).T, strict=True):
             said[f"p({name})"] = column
-    found = contributions_of(model, effects)
     said["completeness gap"] = found["gap"]
     stack = job.networks
     rows = []

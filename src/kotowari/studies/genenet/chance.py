@@ -51,13 +51,15 @@ def edges_against_chance(job: GenenetJob, progress: Progress) -> EdgePermutation
             shards=job.shards("edge-permutations"),
             workers=job.config.workers,
             advance=advance,
+            cluster=job.cluster,
         )
 
 
 def permute_responses(job: GenenetJob, progress: Progress) -> None:
     """Refit the prediction of every fold on permuted responses, and give our scores their p values."""
+    effects = [job.effects(k) for k in range(len(job.first_folds))]  # read once, not once a permutation
     jobs = {
-        f"permutation-{b}-fold-{k}": (job.trip(k), job.effects(k), _response(job, b), fold, job.samples.groups)
+        f"permutation-{b}-fold-{k}": (job.trip(k), effects[k], _response(job, b), fold, job.samples.groups)
         for b in range(job.config.trust.n_permutations)
         for k, fold in enumerate(job.first_folds)
     }
@@ -92,7 +94,7 @@ def _response(job: GenenetJob, number: int) -> npt.NDArray[Any]:
     block, groups = np.zeros(len(job.y), dtype=np.intp), job.samples.groups
     for k, fold in enumerate(job.first_folds):
         block[fold.test] = k
-    as_wholes = bool((pd.Series(job.y).groupby(groups).nunique() == 1).all())
+    as_wholes = bool((pd.DataFrame(job.y).groupby(groups).nunique() == 1).all(axis=None))
     rng = np.random.default_rng(job.seed("permutation", number))
     return permuted(job.y, blocks=block, units=groups if as_wholes else None, rng=rng)
 

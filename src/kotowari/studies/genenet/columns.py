@@ -9,8 +9,9 @@ import pandas as pd
 
 from kotowari.core.checks import few
 from kotowari.core.errors import DesignError, InputError
-from kotowari.formats.labelled import Task, class_labels, numbers_of, require_column, task_of
-from kotowari.studies.genenet.config import Config
+from kotowari.formats.labelled import class_labels, numbers_of, require_column, task_of
+from kotowari.studies.genenet.config import Config, ResponseKind
+from kotowari.studies.genenet.survival_columns import survival_of
 
 __all__ = ["asked_columns", "circularity", "covariates_of", "modulators_of", "response_of"]
 
@@ -23,12 +24,15 @@ _FEW_NUMBERS = 10
 def asked_columns(
     annotations: pd.DataFrame, config: Config, *, where: str, response: bool = True
 ) -> dict[str, pd.Series]:
-    """Return the columns that are named, by role: ``modulator``, ``second``, ``response``."""
+    """Return the columns that are named, by role: ``modulator``, ``second``, ``response``, ``time``, ``event``."""
     named = config.prediction.response if response and config.prediction.response != "modulator" else None
+    time, event = config.prediction.survival_columns or (None, None) if response else (None, None)
     asked = {
         "modulator": (config.modulator.column, "modulator.column"),
         "second": (config.modulator.second, "modulator.second"),
         "response": (named, "prediction.response"),
+        "time": (time, "prediction.survival"),
+        "event": (event, "prediction.survival"),
     }
     return {
         role: require_column(annotations, name, key=key, where=where)
@@ -73,10 +77,12 @@ def modulators_of(
 
 def response_of(
     columns: Columns, modulator: FloatArray | None, config: Config, *, where: str
-) -> tuple[npt.NDArray[Any] | None, Task | None, str | None]:
+) -> tuple[npt.NDArray[Any] | None, ResponseKind | None, str | None]:
     """Return what is to be predicted, the task, and its name; ``modulator`` is returned where it is the response."""
     if config.prediction.response == "modulator":
         return modulator, "regression", "modulator"
+    if "time" in columns:
+        return survival_of(columns["time"], columns["event"], where=where), "survival", config.prediction.outcome
     if "response" not in columns:
         return None, None, None
     labels = columns["response"]
@@ -112,16 +118,17 @@ def covariates_of(
     Raises
     ------
     InputError
-        When a column is not there, is the response, or lacks a value; names the sample.
+        When a column is not there, is part of the response, or lacks a value; names the sample.
     DesignError
         When all samples of a category have one owner, so that a fold that keeps it aside has never seen it.
     """
     if not config.data.adjust:
         return None, []
-    if config.prediction.response in config.data.adjust:
+    told = {config.prediction.response, *(config.prediction.survival_columns or ())}.intersection(config.data.adjust)
+    if told:
         raise InputError(
-            f"data.adjust: {config.prediction.response} is the response. It is not known of new samples, so it "
-            "may not be regressed out of the genes."
+            f"data.adjust: {min(map(str, told))} is the response. It is not known of new samples, so it may not be "
+            "regressed out of the genes."
         )
     names = list(dict.fromkeys(config.data.adjust))
     frame = pd.DataFrame(
@@ -158,12 +165,17 @@ def circularity(
     if config.prediction.response == "modulator":
         return True, []
     notes = [
-        f"The response {columns['response'].name} is the modulator {columns[role].name} in another form: it "
+        f"The response {config.prediction.outcome} is the modulator {columns[role].name} in another form: it "
         "follows from its order alone, and networks along that modulator hand the answer over."
         for role, values in axes.items()
-        if y is not None and _follows(y, values)
+        if y is not None and any(_follows(part, values) for part in _parts_of(y))
     ]
     return bool(notes), notes
+
+
+def _parts_of(y: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """Return what a modulator may be another form of: classes, values, or time and event of survival."""
+    return [y] if y.ndim == 1 else [y[:, 0], y[:, 1].astype(np.intp)]
 
 
 def _follows(y: npt.NDArray[Any], modulator: FloatArray) -> bool:

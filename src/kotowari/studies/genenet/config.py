@@ -7,9 +7,10 @@ from pydantic import Field, model_validator
 
 from kotowari.core.options import Options, PresetOptions
 
-__all__ = ["Config", "Preset"]
+__all__ = ["Config", "Preset", "ResponseKind"]
 
 Preset = Literal["quick", "standard", "full"]
+ResponseKind = Literal["classification", "regression", "survival"]
 
 
 class Data(Options):
@@ -86,8 +87,8 @@ class Network(Options):
     n_nodes: int | None = Field(None, ge=2, description="solve at so many modulator values; null = at every sample")
     path_length: Literal[1, 2] = Field(2, description="longest path of a regulatory effect")
     block_size: int = Field(32, ge=1, description="targets in one block of work")
-    cluster: str | None = Field(
-        None, description="null = here; local, or the address of a Dask scheduler; blocks = numbered blocks of targets"
+    numbered_blocks: bool = Field(
+        False, description="true = the networks of all samples wait for blocks that `kotowari block` computes elsewhere"
     )
 
 
@@ -100,6 +101,10 @@ class Prediction(Options):
     task: Literal["auto", "classification", "regression"] = Field(
         "auto", description="auto: text or up to 20 whole numbers are classes"
     )
+    survival: str | None = Field(
+        None,
+        description="in place of response: two columns as time:event; event is 1, true or dead, or 0, false or alive",
+    )
     core: int = Field(4, ge=1, description="directions kept of regulators, and of targets")
     head: Literal["perceptron", "linear"] = Field("perceptron", description="what reads the projected networks")
     n_members: int = Field(1, ge=1, description="models averaged, each with its own hold-out")
@@ -108,6 +113,33 @@ class Prediction(Options):
     )
     reconstruction_weight: float = Field(0.01, ge=0, description="weight of keeping the networks as they are")
     max_edges: int = Field(2000, ge=1, description="edges of largest variance that are handed on, chosen in the fold")
+
+    @model_validator(mode="after")
+    def _one_outcome(self) -> Self:
+        if self.survival is None:
+            return self
+        if self.survival_columns is None:
+            raise ValueError(f"survival {self.survival!r} should name two columns, as time:event.")
+        if "response" in self.model_fields_set and self.response is not None:
+            raise ValueError(
+                f"survival {self.survival} stands beside response {self.response}, and a run predicts one outcome. "
+                "Set one of them to null."
+            )
+        if self.task != "auto":
+            raise ValueError(f"task {self.task} does not go with survival. Leave it at auto.")
+        self.response = None
+        return self
+
+    @property
+    def outcome(self) -> str | None:
+        """What is predicted, in a word or two; None for networks alone."""
+        return self.response if self.survival_columns is None else f"survival ({self.survival_columns[0]})"
+
+    @property
+    def survival_columns(self) -> tuple[str, str] | None:
+        """Columns of time and event; None where survival is not asked for, or not by two different columns."""
+        time, _, event = (self.survival or "").partition(":")
+        return (time, event) if time and event and ":" not in event and time != event else None
 
 
 class Validation(Options):
@@ -180,12 +212,18 @@ class Config(PresetOptions):
     trust: Trust = Trust()
     seed: int = Field(0, ge=0, description="seed of the whole run")
     workers: int = Field(2, ge=1, description="processes for independent fits, one thread each")
+    cluster: str | None = Field(
+        None,
+        description="null = this machine; else who does the fits: the address of a Dask scheduler, such as "
+        "tcp://head:8786; or local = a Dask cluster of workers processes here",
+    )
 
     @model_validator(mode="after")
     def _columns_have_a_table(self) -> Self:
         needed = [self.modulator.column, self.modulator.second, *self.data.adjust]
         if self.prediction.response != "modulator":
             needed.append(self.prediction.response)
+        needed += self.prediction.survival_columns or ()
         table = self.data.table
         asked = [name for name in needed if name is not None]
         if table != "tcga_colorectal" and self.data.annotations is None and asked and not str(table).endswith(".h5ad"):

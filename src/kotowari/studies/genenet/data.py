@@ -16,7 +16,6 @@ from kotowari.datasets.packaged import load_tcga_colorectal, packaged_files
 from kotowari.formats.h5ad import read_h5ad
 from kotowari.formats.labelled import (
     LabelledSamples,
-    Task,
     constant_features,
     left_out,
     owners_of,
@@ -27,7 +26,7 @@ from kotowari.formats.labelled import (
 from kotowari.formats.rows import require_file
 from kotowari.formats.tables import read_annotations, require_numeric_table
 from kotowari.studies.genenet.columns import asked_columns, circularity, covariates_of, modulators_of, response_of
-from kotowari.studies.genenet.config import Config
+from kotowari.studies.genenet.config import Config, ResponseKind
 from kotowari.studies.genenet.named_genes import named_regulators, named_signature, named_targets
 from kotowari.trust.leakage import require_distinct_rows
 
@@ -65,8 +64,9 @@ class Samples(LabelledSamples):
     signature_up, signature_down
         Genes of the signature that the table holds; empty where a column is the modulator.
     y, task, response
-        Class labels as text or values, shape ``(sample,)``, what they are for, and their name. All are None without a
-        response; where the response is the score of the signature, ``y`` alone is None.
+        Class labels as text or values, shape ``(sample,)``, or times and events, shape ``(sample, 2)``; what they are
+        for, and their name. All are None without a response; where the response is the score of the signature, ``y``
+        alone is None.
     circular
         Whether the response is the modulator, by name or in another form: the guard then applies.
     groups
@@ -89,7 +89,7 @@ class Samples(LabelledSamples):
     signature_up: Genes
     signature_down: Genes
     y: npt.NDArray[Any] | None
-    task: Task | None
+    task: ResponseKind | None
     response: str | None
     circular: bool
     groups: npt.NDArray[Any]
@@ -120,8 +120,8 @@ def read_samples(config: Config) -> Samples:
     InputError
         When a file, row, column or gene cannot be used; the sentence names it.
     DesignError
-        When fewer than 20 samples are left, the modulator is constant, one sample stands twice under two owners, or a
-        category to be regressed out has one owner.
+        When fewer than 20 samples are left, the modulator is constant, one sample stands twice under two owners, a
+        category to be regressed out has one owner, or fewer than 10 events were seen.
     """
     X, annotations, source, where = _table(config)
     columns = asked_columns(annotations, config, where=where)

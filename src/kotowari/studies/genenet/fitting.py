@@ -7,19 +7,23 @@ import numpy.typing as npt
 import pandas as pd
 
 from kotowari.core.jobs import Arrays
-from kotowari.formats.labelled import Task
 from kotowari.studies.genenet.baselines.predictors import spline_predictor
-from kotowari.studies.genenet.config import Config
+from kotowari.studies.genenet.config import Config, ResponseKind
 from kotowari.studies.genenet.data import Samples
 from kotowari.studies.genenet.model.profiler import NetworkProfiler
 from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
 from kotowari.studies.genenet.model.stack import NetworkStack
-from kotowari.studies.genenet.model.trip import TensorReconstructionClassifier, TensorReconstructionRegressor
+from kotowari.studies.genenet.model.trip import (
+    TensorReconstructionClassifier,
+    TensorReconstructionCox,
+    TensorReconstructionRegressor,
+)
 from kotowari.studies.genenet.preparation import Preparation, columns_of
 from kotowari.training.devices import one_thread
 from kotowari.trust.folds import Fold
 
 __all__ = [
+    "ESTIMATORS",
     "contributions_of",
     "effect_changes",
     "effects_of",
@@ -36,6 +40,11 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
+ESTIMATORS: dict[ResponseKind, type[Any]] = {
+    "classification": TensorReconstructionClassifier,
+    "regression": TensorReconstructionRegressor,
+    "survival": TensorReconstructionCox,
+}
 _WIDE = 1e9  # a bandwidth at which all samples weigh the same
 
 
@@ -174,10 +183,9 @@ def unpacked_effects(arrays: Arrays) -> SparseNetworks:
     return SparseNetworks(arrays["effects"], arrays["edges"], tuple(int(n) for n in arrays["mode_shape"]))
 
 
-def make_trip(config: Config, task: Task, seed: int, **options: Any) -> Any:
+def make_trip(config: Config, task: ResponseKind, seed: int, **options: Any) -> Any:
     """Return an unfitted estimator of the response; ``options`` are laid over what is configured."""
     prediction = config.prediction
-    kind = TensorReconstructionClassifier if task == "classification" else TensorReconstructionRegressor
     settings: dict[str, Any] = {
         "core_shape": prediction.core,
         "head": prediction.head,
@@ -186,11 +194,11 @@ def make_trip(config: Config, task: Task, seed: int, **options: Any) -> Any:
         "starts": prediction.starts,
         "random_state": seed,
     }
-    return kind(**(settings | options))
+    return ESTIMATORS[task](**(settings | options))
 
 
 def predict_fold(estimator: Any, effects: SparseNetworks, y: npt.NDArray[Any], fold: Fold, groups: Any) -> Arrays:
-    """Fit on the training rows; return ``scores`` of the rows kept aside: probabilities by class, or values."""
+    """Fit on the training rows; return ``scores`` of the others: probabilities by class, values or log hazards."""
     with one_thread():
         estimator.fit(effects[fold.train], y[fold.train], groups=groups[fold.train])
         return {"scores": _said(estimator, effects[fold.test])}
@@ -215,9 +223,9 @@ def contributions_of(estimator: Any, effects: SparseNetworks) -> Arrays:
     Returns
     -------
     dict
-        ``contributions`` of shape ``(sample, edge)``, ``change`` and ``gap`` of shape ``(sample,)``: towards the value,
-        towards the second of two classes, and of more classes towards the one that is predicted. ``importance`` of
-        shape ``(edge,)``, the mean over classes.
+        ``contributions`` of shape ``(sample, edge)``, ``change`` and ``gap`` of shape ``(sample,)``: towards the value
+        or the log hazard, towards the second of two classes, and of more classes towards the one that is predicted.
+        ``importance`` of shape ``(edge,)``, the mean over classes.
     """
     classes = getattr(estimator, "classes_", ())
     outputs = list(classes) if len(classes) > 2 else [None]

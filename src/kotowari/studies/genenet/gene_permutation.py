@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kotowari.core.cluster import Cluster, as_cluster
 from kotowari.core.errors import DesignError, InputError
 from kotowari.core.jobs import Arrays
 from kotowari.core.progress import Advance
@@ -118,6 +119,7 @@ def edge_permutation(
     shards: Path | None = None,
     workers: int = 1,
     advance: Advance | None = None,
+    cluster: Any = None,
 ) -> EdgePermutation:
     r"""Hold every edge against networks of the same genes, permuted each on its own among samples of like modulator.
 
@@ -170,9 +172,13 @@ def edge_permutation(
         Folder that keeps finished refits, as in :func:`selection_frequency`. There they keep both statistics, so that
         the other one, or more permutations, cost no refit again. None keeps nothing.
     workers
-        Processes; needs ``shards``. The result does not depend on it: refits beyond the stop are not counted.
+        Processes, and so many refits are made at once; needs ``shards``. The result does not depend on it: refits
+        beyond the stop are not counted.
     advance
         Called once a finished refit, at most 1 + B times.
+    cluster
+        None, or who runs them in place of processes of this machine, as in :func:`kotowari.core.map_jobs`; needs
+        ``shards``.
 
     Raises
     ------
@@ -193,16 +199,18 @@ def edge_permutation(
     _require_lone_samples(groups, len(table.values))
     n_bins = _default_bins(table.modulator) if n_bins is None else n_bins
     wanted: tuple[Statistic, ...] = (statistic,) if shards is None else get_args(Statistic)
-    plan = _Plan(table, n_bins, wanted, path_length, random_state, shards, workers, advance)
-    (observed,) = plan.run([0])
-    cell, value = observed[f"{statistic}_cell"], observed[f"{statistic}_value"]
     draws: list[Floats] = []
-    strongest = sequential_p(
-        float(value.max(initial=0.0)),
-        _maxima(plan, statistic, n_permutations, draws),
-        n_exceeding=n_exceeding,
-        max_draws=n_permutations,
-    )
+    with as_cluster(cluster, n_workers=workers) as opened:
+        plan = _Plan(table, n_bins, wanted, path_length, random_state, shards, workers, advance, opened)
+        results = plan.results(1 + n_permutations)
+        observed = next(results)
+        cell, value = observed[f"{statistic}_cell"], observed[f"{statistic}_value"]
+        strongest = sequential_p(
+            float(value.max(initial=0.0)),
+            _maxima(results, statistic, draws),
+            n_exceeding=n_exceeding,
+            max_draws=n_permutations,
+        )
     maxima = np.array([draw.max(initial=0.0) for draw in draws])
     order = np.lexsort((cell, -value))
     cell, value = cell[order], value[order]
@@ -235,27 +243,40 @@ class _Plan:
     shards: Path | None
     workers: int
     advance: Advance | None
+    cluster: Cluster | None
 
-    def run(self, numbers: Sequence[int]) -> list[Arrays]:
-        jobs: dict[str, tuple[Any, ...]] = {}
-        for number in numbers:
-            seed = derive_seed(self.random_state, "edge permutation", number)
-            own = (seed, self.n_bins) if number else ()
-            key = self.table.key(f"permutation-{number:05d}", *own, self.path_length, repr(self.statistics))
-            jobs[key] = (self.table, number, seed, self.n_bins, self.statistics, self.path_length)
-        results = run_refits(_refit, jobs, shards=self.shards, workers=self.workers, advance=self.advance)
-        return list(results.values())
+    def results(self, n_refits: int) -> Iterator[Arrays]:
+        """Yield one refit after the other; as many as there are workers are made at once."""
+        first = 0
+        while first < n_refits:
+            jobs = dict([self._job(first)])
+            jobs |= dict(map(self._job, range(first + 1, min(first + self._n_at_once(*jobs), n_refits))))
+            first += len(jobs)
+            yield from run_refits(
+                _refit, jobs, shards=self.shards, workers=self.workers, advance=self.advance, cluster=self.cluster
+            ).values()
+
+    def _job(self, number: int) -> tuple[str, tuple[Any, ...]]:
+        seed = derive_seed(self.random_state, "edge permutation", number)
+        own = (seed, self.n_bins) if number else ()
+        key = self.table.key(f"permutation-{number:05d}", *own, self.path_length, repr(self.statistics))
+        return key, (self.table, number, seed, self.n_bins, self.statistics, self.path_length)
+
+    def _n_at_once(self, key: str) -> int:
+        """Return the size of the batch that begins with ``key``; no cluster is asked for a refit that is kept."""
+        if self.shards is not None and (self.shards / f"{key}.npz").is_file():
+            return 1
+        return self.workers if self.cluster is None else self.cluster.n_processes
 
 
-def _maxima(plan: _Plan, statistic: Statistic, n_permutations: int, draws: list[Floats]) -> Iterator[float]:
+def _maxima(results: Iterator[Arrays], statistic: Statistic, draws: list[Floats]) -> Iterator[float]:
     """Yield the largest value of one refit after the other, and append all its values to ``draws``.
 
-    As many refits as there are workers are made at once; what was made beyond the last one asked for is not appended.
+    What was made beyond the last one asked for is not appended.
     """
-    for first in range(1, n_permutations + 1, plan.workers):
-        for result in plan.run(range(first, min(first + plan.workers, n_permutations + 1))):
-            draws.append(result[f"{statistic}_value"])
-            yield float(draws[-1].max(initial=0.0))
+    for result in results:
+        draws.append(result[f"{statistic}_value"])
+        yield float(draws[-1].max(initial=0.0))
 
 
 def _refit(

@@ -15,6 +15,7 @@ from kotowari.core.evidence import Check, Verdict
 from kotowari.core.runfolder import Metric
 from kotowari.studies.genenet.baselines.modulator_spline import ModulatorSpline
 from kotowari.studies.genenet.baselines.predictors import ridge_predictor, spline_predictor
+from kotowari.studies.genenet.config import ResponseKind
 from kotowari.trust.comparators import OutOfFold, cross_validate, cross_validate_inputs, paired_scores, score_table
 from kotowari.trust.folds import Fold
 from kotowari.trust.intervals import Interval
@@ -30,7 +31,8 @@ __all__ = [
 GENES_ROW, SPLINE_ROW = "ridge on raw genes", "spline of the modulator"
 _COURSE = "its own course along the modulator"
 
-_CHANCE = {"R2": 0.0, "Spearman": 0.0, "AUC": 0.5}
+_CHANCE = {"R2": 0.0, "Spearman": 0.0, "AUC": 0.5, "C-index": 0.5}
+_DECISIVE: dict[ResponseKind, str] = {"regression": "R2", "classification": "AUC", "survival": "C-index"}
 _FEWEST_IN_BIN = 5
 _COURSE_KNOTS, _ROWS_A_KNOT, _COURSE_PENALTIES = 16, 3, np.logspace(-8, 4, 25)
 _LEAST_BEYOND = 0.01
@@ -115,14 +117,15 @@ def judge_prediction(
     Parameters
     ----------
     y
-        Shape ``(sample,)``: classes or values.
+        Shape ``(sample,)``: classes or values; or ``(sample, 2)``, survival: time, and 1 where the event was seen.
     modulator
         Shape ``(sample,)`` or ``(sample, modulator)``; or one such array a fold, where it is computed inside the folds.
     predictions
         Name of a model to what it said out of fold, on exactly these folds. Each is judged by itself: of many, some
         pass by chance.
     X
-        Expression, ``(sample, gene)``, for ridge; missing values are not allowed.
+        Expression, ``(sample, gene)``, for ridge (Cox's model with a ridge penalty, for survival); missing values are
+        not allowed.
     folds
         The folds behind the predictions.
     groups
@@ -130,7 +133,8 @@ def judge_prediction(
     target
         What is predicted, in a word.
     metric
-        ``"R2"``, ``"Spearman"`` or ``"AUC"``; None takes R2 for values and AUC for classes.
+        ``"R2"``, ``"Spearman"``, ``"AUC"`` or ``"C-index"``; None takes R2 for values, AUC for classes and the C-index
+        for survival.
     n_draws, random_state
         Of the bootstrap.
 
@@ -153,11 +157,12 @@ def judge_prediction(
         raise InputError(f"judge_prediction: {f'the name {taken[0]!r} is taken' if taken else 'nothing to judge'}.")
     if genes.ndim != 2 or len(genes) != len(truth):
         raise ShapeError.mismatch("judge_prediction", "X", (len(truth), "gene"), genes.shape)
-    classifies = next(iter(predictions.values())).classes is not None
-    metric = metric or ("AUC" if classifies else "R2")
+    task: ResponseKind = "regression" if truth.ndim == 1 else "survival"
+    if next(iter(predictions.values())).classes is not None:
+        task = "classification"
+    metric = metric or _DECISIVE[task]
     if metric not in _CHANCE:
         raise InputError(f"judge_prediction: metric must be one of {', '.join(_CHANCE)}, got {metric}.")
-    task: Literal["classification", "regression"] = "classification" if classifies else "regression"
     inputs = _per_fold(modulator, len(truth), len(folds))
     spline = cross_validate_inputs({"": spline_predictor(task)}, inputs, truth, folds, groups=groups)[""]
     ridge = cross_validate({"": ridge_predictor(task)}, genes, truth, folds, groups=groups)[""]

@@ -14,8 +14,7 @@ from kotowari.core.job import Job
 from kotowari.core.jobs import Arrays, load_arrays
 from kotowari.core.options import validated
 from kotowari.core.runfolder import Metric, RunFolder
-from kotowari.formats.labelled import Task
-from kotowari.studies.genenet.config import Config
+from kotowari.studies.genenet.config import Config, ResponseKind
 from kotowari.studies.genenet.data import Samples, read_inputs, read_samples
 from kotowari.studies.genenet.fitting import effects_of, make_trip, unpacked_effects
 from kotowari.studies.genenet.model.profiler import NetworkProfiler
@@ -87,12 +86,12 @@ class GenenetJob(Job[Config]):
     @property
     def response_name(self) -> str:
         """What is predicted, in words."""
-        response = str(self.config.prediction.response)
+        response = str(self.config.prediction.outcome)
         return self.modulator_name if response == MODULATOR else response
 
     @property
-    def task(self) -> Task:
-        """Whether classes or values are predicted; the score of a signature is a value."""
+    def task(self) -> ResponseKind:
+        """Whether classes, values or survival are predicted; the score of a signature is a value."""
         return self.samples.task or "regression"
 
     @property
@@ -114,11 +113,14 @@ class GenenetJob(Job[Config]):
     @property
     def predicts(self) -> bool:
         """Whether a response was asked for."""
-        return self.config.prediction.response is not None
+        return self.config.prediction.outcome is not None
 
     @cached_property
     def y(self) -> npt.NDArray[Any]:
-        """Response of every sample: class labels, or values; where it is the modulator itself, the score of all."""
+        """Response of every sample: class labels, values (the score of all where it is the modulator), or survival.
+
+        Survival has two columns: time, and 1 where the event was seen.
+        """
         if self.config.prediction.response == MODULATOR:
             return columns_of(self.axis)[:, 0]
         if self.samples.y is None:
@@ -127,9 +129,12 @@ class GenenetJob(Job[Config]):
 
     @property
     def main_metric(self) -> str:
-        """The score that tests and sentences speak of: AUC for two classes, balanced accuracy beyond, R2 for values."""
-        if self.task == "regression":
-            return "R2"
+        """The score that tests and sentences speak of.
+
+        AUC for two classes, balanced accuracy beyond; R2 for values; the C-index for survival.
+        """
+        if self.task != "classification":
+            return "R2" if self.task == "regression" else "C-index"
         return "AUC" if len(self.samples.classes) == 2 else "balanced accuracy"
 
     def fold_networks(self, number: int) -> Arrays:
@@ -165,7 +170,7 @@ class GenenetJob(Job[Config]):
         rows = np.concatenate([fold.test for fold in folds])
         number = np.concatenate([np.full(len(fold.test), k) for k, fold in enumerate(folds)])
         scores = np.concatenate([part["scores"] for part in parts.values()]).astype(np.float64)
-        if self.task == "regression":
+        if self.task != "classification":
             return OutOfFold(rows, number, scores[:, 0])
         classes = np.array(self.samples.classes)
         return OutOfFold(rows, number, classes[scores.argmax(1)], classes, scores)

@@ -248,6 +248,7 @@ def _implants(job: GenenetJob, progress: Progress) -> Check:
                 shards=job.shards("implants"),
                 workers=job.config.workers,
                 advance=advance,
+                cluster=job.cluster,
             )
         except DesignError as error:  # every regulator goes along with every target
             return Check.not_applicable("detection limit", str(error))

@@ -10,6 +10,7 @@ from kotowari.studies.genenet.guard import GENES_ROW
 from kotowari.studies.genenet.job import OURS, GenenetJob
 from kotowari.studies.genenet.preparation import columns_of
 from kotowari.studies.genenet.reasons import CONTRIBUTIONS, shown_samples
+from kotowari.trust.comparators import OutOfFold
 
 __all__ = ["pictures"]
 
@@ -142,6 +143,12 @@ def _prediction_pictures(job: GenenetJob) -> Arrays:
     found["row_samples"] = said.rows
     if said.probability is not None:
         found |= {"truth_codes": job.samples.codes[said.rows], "out_of_fold": said.probability}
+    elif job.task == "survival":
+        found |= {
+            "survival_time": job.y[said.rows, 0],
+            "survival_event": job.y[said.rows, 1],
+            "survival_score": _beside_its_fold(said),
+        }
     else:
         found |= {"truth_values": job.y[said.rows], "predicted_values": said.prediction}
     if job.holds("null"):
@@ -152,6 +159,12 @@ def _prediction_pictures(job: GenenetJob) -> Arrays:
             "null_metric": np.array(job.main_metric),
         }
     return found
+
+
+def _beside_its_fold(said: OutOfFold) -> npt.NDArray[np.float64]:
+    """Return log hazards less the median of their fold: two fits need not have one scale."""
+    hazard = pd.Series(said.prediction)
+    return np.asarray(hazard - hazard.groupby(said.fold).transform("median"), dtype=np.float64)
 
 
 def _guard_rows(job: GenenetJob) -> list[Metric]:

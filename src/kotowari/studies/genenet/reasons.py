@@ -94,6 +94,7 @@ def half_samples(job: GenenetJob, progress: Progress) -> SelectionFrequency | No
             shards=job.shards("half-samples"),
             workers=job.config.workers,
             advance=advance,
+            cluster=job.cluster,
         )
 
 
@@ -158,6 +159,7 @@ def _courses(job: GenenetJob, table: pd.DataFrame, progress: Progress) -> None:
             shards=job.shards("bootstraps"),
             workers=job.config.workers,
             advance=advance,
+            cluster=job.cluster,
         )
     write_table(job.path / "tables" / "courses.csv", found.to_frame())
 

@@ -45,6 +45,20 @@ _LIMITS = (
 )
 
 
+_SURVIVAL_READING = (
+    "A prediction of survival is a log hazard: the rate at which events come, relative to other samples. The C-index "
+    "is the share of pairs of samples of one fold in which the one with the earlier event was given the higher hazard; "
+    "0.5 is chance. A pair counts where it is known who was first: at equal times an event comes before an end of "
+    "observation, two events are not compared, and equal hazards count half."
+)
+_SURVIVAL_LIMITS = (
+    "Cox's model takes hazards to be proportional over time, and the end of observation to say nothing of the hazard. "
+    "Neither was tested.",
+    "Hazards are relative. No time of survival and no probability is predicted, and treatment and stage are not "
+    "accounted for unless data.adjust names them.",
+)
+
+
 def tell(job: GenenetJob) -> None:
     """Draw the figures, write the tables and the page, and render the report."""
     job.keep("pictures", pictures(job))
@@ -56,8 +70,13 @@ def tell(job: GenenetJob) -> None:
         question=f"Which edges of a gene network change along {job.modulator_name}{asked}, and does that hold?",
         answers=_answers(job),
         data=_facts(job),
-        limits=(*_LIMITS, *samples.notes, *_limits_of_run(job)),
-        reading=_READING,
+        limits=(
+            *_LIMITS,
+            *(_SURVIVAL_LIMITS if job.task == "survival" else ()),
+            *samples.notes,
+            *_limits_of_run(job),
+        ),
+        reading=(*_READING, _SURVIVAL_READING) if job.task == "survival" else _READING,
         figures=figures,
         tables=_tables(job, len(whole.regulators)),
     ).save(job.path)
@@ -149,6 +168,10 @@ def _facts(job: GenenetJob) -> list[tuple[str, str]]:
     if samples.classes and samples.y is not None:
         counts = {name: int((samples.y == name).sum()) for name in samples.classes}
         facts.append((job.response_name, ", ".join(f"{name} {count}" for name, count in counts.items())))
+    if job.task == "survival":
+        time, seen = job.y.T
+        words = f"{int(seen.sum())} events in {len(seen)} samples, observed for {np.median(time):.4g} in the median"
+        facts.append((job.response_name, words))
     return facts
 
 
@@ -195,6 +218,7 @@ def _limits_of_run(job: GenenetJob) -> list[str]:
 
 
 def _tables(job: GenenetJob, n_regulators: int) -> list[Table]:
+    units = "; log hazards, to be compared within a fold" if job.task == "survival" else ""
     described = {
         "edges.csv": (
             "All edges",
@@ -223,7 +247,7 @@ def _tables(job: GenenetJob, n_regulators: int) -> list[Table]:
             "trust",
             10,
         ),
-        "predictions.csv": ("Predictions on samples kept aside", "One row a sample and repeat.", "result", 10),
+        "predictions.csv": ("Predictions on samples kept aside", f"One row a sample and repeat{units}.", "result", 10),
         "modulator.csv": (
             "Modulator of every sample",
             "Where the sample stands, and how many effective samples are behind its network (median target).",

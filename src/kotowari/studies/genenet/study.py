@@ -11,6 +11,7 @@ from kotowari.core.runfolder import Role
 from kotowari.core.stages import Stage
 from kotowari.studies.genenet import fitting
 from kotowari.studies.genenet.applying import apply
+from kotowari.studies.genenet.baselines.cox_ridge import survival_strata
 from kotowari.studies.genenet.baselines.predictors import edge_comparators
 from kotowari.studies.genenet.chance import permute_genes, permute_responses
 from kotowari.studies.genenet.guard import judge_prediction
@@ -24,6 +25,7 @@ from kotowari.studies.genenet.target_scores import score_targets
 from kotowari.studies.genenet.whole import fit_whole
 from kotowari.trust.comparators import cross_validate_inputs, score_table
 from kotowari.trust.folds import Fold, grouped_folds, splits_to_json
+from kotowari.trust.scores import concordance
 
 __all__ = ["STAGES", "apply"]
 
@@ -83,7 +85,7 @@ def fit(job: GenenetJob, progress: Progress) -> None:
         folds=job.folds,
         groups=job.samples.groups,
         target=job.response_name,
-        metric=job.main_metric if job.main_metric in {"R2", "AUC"} else None,
+        metric=None if job.main_metric == "balanced accuracy" else job.main_metric,
         random_state=job.seed("intervals"),
     )
     job.folder.write_metrics("fit", job.main_first(verdict.rows))
@@ -109,6 +111,7 @@ def compare(job: GenenetJob, progress: Progress) -> None:
             shards=job.shards("compare"),
             workers=job.config.workers,
             advance=advance,
+            cluster=job.cluster,
         )
     jobs = {
         f"fold-{k}": (job.trip(k, starts=("hosvd",), max_steps=0), job.effects(k), job.y, fold, samples.groups)
@@ -183,6 +186,8 @@ def _require_possible(job: GenenetJob) -> None:
     for fold in _outer_folds(job):
         if job.predicts and job.task == "classification":
             _require_classes(job, fold)
+        elif job.predicts and job.task == "survival":
+            _require_outcomes(job, fold)
 
 
 def _require_kernel(job: GenenetJob) -> None:
@@ -217,16 +222,36 @@ def _require_classes(job: GenenetJob, fold: Fold) -> None:
             )
 
 
+def _require_outcomes(job: GenenetJob, fold: Fold) -> None:
+    """Refuse a fold from which no survival can be learned, or on which none can be judged."""
+    seen, groups = job.y[:, 1] > 0, job.samples.groups
+    for kind, words in {True: "had the event", False: "left before the event"}.items():
+        n_owners = len(np.unique(groups[fold.train][seen[fold.train] == kind]))
+        if n_owners < _FEWEST_OF_CLASS and (seen == kind).any():
+            raise DesignError(
+                f"{job.response_name}: {n_owners} owners in the training part of a fold {words}, and the prediction "
+                f"needs {_FEWEST_OF_CLASS}. Bring more of them."
+            )
+    if np.isnan(concordance(job.y[fold.test], np.zeros(len(fold.test)))):
+        raise DesignError(
+            f"{job.response_name}: in the test part of a fold no sample is known to outlive another, so nothing can be "
+            "judged there. Use fewer folds."
+        )
+
+
 def _outer_folds(job: GenenetJob) -> list[Fold]:
     options, samples = job.config.validation, job.samples
     # without a response, folds are balanced along the modulator
     y = job.y if job.predicts else columns_of(job.axis)[:, 0]
+    continuous = not job.predicts or job.task == "regression"
+    if job.predicts and job.task == "survival":
+        y, continuous = survival_strata(y)
     return grouped_folds(
         y,
         groups=samples.groups,
         n_splits=options.n_splits,
         n_repeats=options.n_repeats,
-        continuous=not job.predicts or job.task == "regression",
+        continuous=continuous,
         random_state=job.seed("folds"),
     )
 

@@ -1,4 +1,4 @@
-"""The networks of all samples: here, on a cluster, or as numbered blocks that others compute."""
+"""The networks of all samples: by the run itself, or as numbered blocks that others compute."""
 
 from kotowari.core.errors import InputError
 from kotowari.core.progress import Progress
@@ -8,8 +8,6 @@ from kotowari.studies.genenet.job import GenenetJob
 
 __all__ = ["fit_whole"]
 
-_BLOCKS = "blocks"
-
 
 def fit_whole(job: GenenetJob, progress: Progress) -> None:
     """Estimate the networks of all samples into ``model/networks``.
@@ -17,20 +15,19 @@ def fit_whole(job: GenenetJob, progress: Progress) -> None:
     Raises
     ------
     InputError
-        With ``network.cluster: blocks``, as long as blocks are missing; the sentence says how to compute them.
+        With ``network.numbered_blocks``, as long as blocks are missing; the sentence says how to compute them.
     """
     config, whole = job.config, job.whole
-    spread = config.network.cluster
     profiler = make_profiler(
         config,
         job.seed("networks"),
         folder=job.network_folder,
         n_jobs=config.workers,
-        cluster=None if spread == _BLOCKS else spread,
+        cluster=job.cluster,
         verbose=progress.shown,
     )
     genes = {"regulators": whole.regulators, "targets": whole.targets}
-    if spread != _BLOCKS:
+    if not config.network.numbered_blocks:
         profiler.fit(job.X, job.axis, **genes)
         return
     profiler.prepare(job.X, job.axis, **genes)

@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from kotowari.core.errors import InputError
 from kotowari.core.seeds import derive_seed
-from kotowari.studies.brain.model.coordinates import GramCoordinates
-from kotowari.studies.brain.model.likelihood_ridge import (
+from kotowari.solvers.likelihood_ridge import (
     BinaryLikelihood,
     Likelihood,
     SurvivalLikelihood,
     likelihood_path,
 )
+from kotowari.studies.brain.model.coordinates import GramCoordinates
 from kotowari.studies.brain.model.partial_least_squares import canonical_pair, partial_least_squares
 from kotowari.studies.brain.model.ridge_path import RidgePath
 from kotowari.studies.brain.model.target_coding import TargetKind

@@ -16,7 +16,6 @@ from kotowari.trust.intervals import Interval, bootstrap_interval
 
 __all__ = [
     "HeldOut",
-    "concordance",
     "correlation",
     "detectable_correlation",
     "held_out_scores",
@@ -60,39 +59,6 @@ def correlation(y: FloatArray, prediction: FloatArray) -> float:
     a, b = y - y.mean(), prediction - prediction.mean()
     scale = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / scale) if scale > 0 else np.nan
-
-
-def concordance(truth: FloatArray, risk: FloatArray, fold: IndexArray | None = None) -> float:
-    """Return Harrell's C: the share of comparable pairs in which the earlier event has the higher risk.
-
-    A pair is comparable when the earlier time is an event and both come from one fold, since two fits need not have one
-    scale; equal risks count half. NaN without a comparable pair.
-
-    Parameters
-    ----------
-    truth
-        Time and event, shape ``(subject, 2)``.
-    risk
-        Shape ``(subject,)``.
-    fold
-        Shape ``(subject,)``; None compares all pairs.
-
-    Source: Harrell, Lee and Mark 1996, Stat. Med. 15:361-387.
-
-    Examples
-    --------
-    >>> concordance(np.array([[1.0, 1], [2, 0], [3, 1]]), np.array([3.0, 2.0, 1.0]))
-    1.0
-    """
-    time, event = truth.T
-    seen = event > 0
-    comparable = time[seen][:, None] < time
-    if fold is not None:
-        comparable &= fold[seen][:, None] == fold
-    gap = risk[seen][:, None] - risk
-    n_pairs = int(comparable.sum())
-    wins = (comparable & (gap > 0)).sum() + 0.5 * (comparable & (gap == 0)).sum()
-    return float(wins / n_pairs) if n_pairs else np.nan
 
 
 def main_statistic(said: HeldOut) -> float:
@@ -203,7 +169,7 @@ def power_sentence(n_subjects: int, *, power: float = 0.8, level: float = 0.05) 
 def _scorers(said: HeldOut) -> list[tuple[str, Scorer, tuple[npt.NDArray[Any], ...]]]:
     values = (said.truth, said.prediction)
     if said.kind == "survival":
-        return [("C", concordance, (*values, said.fold))]
+        return [("C", scores.concordance, (*values, said.fold))]
     if said.kind == "class":
         codes, odds = said.truth.astype(np.intp), said.prediction
         share = 1 / (1 + np.exp(-np.clip(odds, -700, 700)))

@@ -1,12 +1,13 @@
 """What a user would otherwise predict with: splines of the modulator, ridge on genes, models on edges."""
 
 import warnings
-from typing import Any, Literal, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.cross_decomposition import PLSRegression
+from sklearn.decomposition import KernelPCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import RidgeClassifierCV, RidgeCV
@@ -18,8 +19,10 @@ from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted
 
 from kotowari.core.errors import InputError
-from kotowari.formats.labelled import Task
+from kotowari.studies.genenet.baselines.cox_ridge import CoxRidge
+from kotowari.studies.genenet.baselines.deviance_components import DevianceComponents
 from kotowari.studies.genenet.baselines.modulator_spline import ModulatorSpline
+from kotowari.studies.genenet.config import ResponseKind
 
 __all__ = ["edge_comparators", "ridge_predictor", "spline_predictor"]
 
@@ -29,27 +32,35 @@ _INNER_FOLDS = 5
 _PENALTIES = np.logspace(-4, 6, 21)
 
 
-def edge_comparators(task: Task, *, random_state: int) -> dict[str, Any]:
+def edge_comparators(task: ResponseKind, *, random_state: int) -> dict[str, Any]:
     """Return unfitted models by name, each with scaling and choice of penalties inside.
 
     Ridge and a Gaussian kernel machine on the edges, penalties chosen by inner cross-validation; and a small
-    perceptron on partial least squares components. They are fitted with groups, the owners of samples, which the inner
-    folds do not tear apart.
+    perceptron on partial least squares components. For survival all three are Cox's model with a ridge penalty: on the
+    edges, on all components of a Gaussian kernel, and on partial least squares components of deviance residuals. They
+    are fitted with groups, the owners of samples, which the inner folds do not tear apart.
 
     Parameters
     ----------
     task
         What the response is.
     random_state
-        Seed of the perceptron's weights.
+        Seed of the perceptron's weights, and of the inner folds for survival.
 
     Raises
     ------
     InputError
         When the task is unknown.
     """
-    if task not in ("classification", "regression"):
-        raise InputError(f"The task must be classification or regression, got {task}.")
+    _require_task(task)
+    if task == "survival":
+        components = Pipeline([("scale", StandardScaler()), ("kernel", KernelPCA(kernel="rbf"))])
+        return {
+            "Cox ridge on edges": CoxRidge(random_state=random_state),
+            # the components keep their lengths, so that the penalty is that of a kernel machine
+            "Cox, Gaussian kernel on edges": CoxRidge(components, scale=False, random_state=random_state),
+            "PLS + Cox on edges": CoxRidge(DevianceComponents(_COMPONENTS), random_state=random_state),
+        }
     kernel: Any = KernelRidge(kernel="rbf")
     inner: Any = GroupKFold(_INNER_FOLDS)
     grid: dict[str, list[float]] = {"model__alpha": [1e-2, 1e-1, 1.0, 10.0]}
@@ -65,26 +76,31 @@ def edge_comparators(task: Task, *, random_state: int) -> dict[str, Any]:
     }
 
 
-def spline_predictor(task: Literal["classification", "regression"] = "regression", *, n_knots: int = 8) -> Pipeline:
+def spline_predictor(task: ResponseKind = "regression", *, n_knots: int = 8) -> Any:
     """Return ridge on splines of the modulator, unfitted: what is there to be had without any gene.
 
     Fits on ``(sample, modulator)``. Knots lie at the quantiles of the training rows; several modulators are multiplied
-    with each other too. Outside their range the prediction stays as it is at their end. The penalty is chosen by
-    leave-one-out within the training rows.
+    with each other too. Outside their range the prediction stays as it is at their end. The penalty is chosen within
+    the training rows: by leave-one-out, and of Cox's model, for survival, by its cross-validated partial likelihood.
     """
-    return Pipeline([("spline", ModulatorSpline(n_knots=n_knots, beyond="constant")), *_ridge(task)])
+    spline = ModulatorSpline(n_knots=n_knots, beyond="constant")
+    return CoxRidge(spline) if task == "survival" else Pipeline([("spline", spline), *_ridge(task)])
 
 
-def ridge_predictor(task: Literal["classification", "regression"] = "regression") -> Pipeline:
-    """Return ridge on standardised genes, unfitted; the penalty is chosen by leave-one-out within the training rows."""
-    return Pipeline(_ridge(task))
+def ridge_predictor(task: ResponseKind = "regression") -> Any:
+    """Return ridge on standardised genes, unfitted; the penalty is chosen as in :func:`spline_predictor`."""
+    return CoxRidge() if task == "survival" else Pipeline(_ridge(task))
 
 
-def _ridge(task: str) -> list[tuple[str, Any]]:
-    if task not in ("classification", "regression"):
-        raise InputError(f"The task must be classification or regression, got {task}.")
+def _ridge(task: ResponseKind) -> list[tuple[str, Any]]:
+    _require_task(task)
     model = RidgeClassifierCV if task == "classification" else RidgeCV
     return [("scale", StandardScaler()), ("ridge", model(alphas=_PENALTIES))]
+
+
+def _require_task(task: str) -> None:
+    if task not in get_args(ResponseKind):
+        raise InputError(f"The task must be one of {', '.join(get_args(ResponseKind))}, got {task}.")
 
 
 class _Components(BaseEstimator):

@@ -87,9 +87,14 @@ def contributions_picture(arrays: Arrays) -> Sketch | None:
 def sample_order(arrays: Arrays) -> _Order:
     """Order samples by the truth, then by the prediction, as far as it is known which sample a prediction is of.
 
-    Without ``row_samples`` it is not known, and samples are ordered by the sum of the shown contributions.
+    Without ``row_samples`` it is not known, and samples are ordered by the sum of the shown contributions. For survival
+    the predicted log hazard alone orders them: of most samples only a lower bound of the truth is known.
     """
     total = arrays["contribution_samples"].astype(np.float64).sum(1)
+    if {"survival_score", "row_samples"} <= arrays.keys():
+        hazard = np.full(len(total), np.nan)
+        hazard[arrays["row_samples"]] = arrays["survival_score"]
+        return _Order(np.lexsort((total, hazard)), None, "the predicted log hazard, low to high")
     known = _truth_and_prediction(arrays)
     if known is None or "row_samples" not in arrays:
         return _Order(np.argsort(total, kind="stable"), None, "their sum in each sample")

@@ -15,6 +15,7 @@ from kotowari.studies.genenet.figures.hubs import hubs_picture
 from kotowari.studies.genenet.figures.knocked import knock_out_picture
 from kotowari.studies.genenet.figures.networks import networks_picture
 from kotowari.studies.genenet.figures.ranking import ranking_picture
+from kotowari.studies.genenet.figures.survival import survival_picture
 from kotowari.studies.genenet.figures.target_scores import target_scores_picture
 from kotowari.studies.genenet.figures.verdict import verdict_picture
 
@@ -31,6 +32,7 @@ PICTURES: Pictures = (
     ),
     (classes_picture, frozenset({"classes", "truth_codes", "out_of_fold"})),
     (values_picture, frozenset({"truth_values", "predicted_values"})),
+    (survival_picture, frozenset({"survival_time", "survival_event", "survival_score"})),
     (target_scores_picture, frozenset({"target_models", "target_scores"})),
     (networks_picture, frozenset({*_EDGES, "modulator"})),
     (ranking_picture, frozenset(_EDGES)),

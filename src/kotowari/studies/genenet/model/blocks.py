@@ -1,6 +1,7 @@
 """Blocks of targets, kept in memory or written as they come, so that a killed fit goes on where it was."""
 
 import hashlib
+import warnings
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from kotowari.core.cluster import Cluster, as_cluster
 from kotowari.core.errors import RunFolderError
 from kotowari.core.files import write_bytes
 from kotowari.core.jobs import Arrays, load_arrays, pack_arrays
 from kotowari.core.progress import Advance
-from kotowari.studies.genenet.model.cluster_jobs import map_cluster
 from kotowari.studies.genenet.model.profile_task import Block, ProfileTask, fit_block
 from kotowari.studies.genenet.model.weights import Kernel
 
@@ -24,6 +25,8 @@ __all__ = ["Spread", "block_path", "fit_blocks", "plan_blocks", "read_block", "s
 
 Floats = npt.NDArray[np.float64]
 Fit = Callable[..., Arrays]
+Blocks = Mapping[int, Block]
+Fitted = Generator[tuple[int, Arrays], None, None]
 
 _SCHEMA = 1
 
@@ -113,7 +116,8 @@ def fit_blocks(
     n_jobs, advance
         As in :func:`kotowari.studies.genenet.model.profile_task.fit_block`.
     cluster
-        None for threads of this process, else as in :func:`kotowari.studies.genenet.model.cluster_jobs.map_cluster`.
+        None for threads of this process; else a :class:`kotowari.core.cluster.Cluster`, left open, or what one is made
+        of.
     numbers
         Which blocks; None for all.
     fit
@@ -131,18 +135,19 @@ def fit_blocks(
         for number in [number for number in waiting if block_path(folder, number).is_file()]:
             advance(len(task.places) * len(waiting.pop(number).targets))
     kept: dict[int, Arrays] = {}
-    if cluster is None or not waiting:
-        fitted = _fit_here(task, waiting, n_jobs=n_jobs, advance=advance, fit=fit)
-    else:
-        fitted = map_cluster(fit, task, waiting, cluster=cluster, n_workers=n_jobs)
-    with closing(fitted):
-        for number, arrays in fitted:
-            if folder is None:
-                kept[number] = arrays
-            else:
-                write_block(folder, number, arrays)
-            if cluster is not None:
-                advance(len(task.places) * len(plan[number].targets))
+    with as_cluster(cluster, n_workers=min(n_jobs, max(len(waiting), 1))) as opened:
+        if opened is None:
+            fitted = _fit_here(task, waiting, n_jobs, advance, fit)
+        else:
+            fitted = _fit_there(opened, task, waiting, fit)
+        with closing(fitted):
+            for number, arrays in fitted:
+                if folder is None:
+                    kept[number] = arrays
+                else:
+                    write_block(folder, number, arrays)
+                if opened is not None:
+                    advance(len(task.places) * len(plan[number].targets))
     return [kept[number] for number in sorted(kept)]
 
 
@@ -201,10 +206,21 @@ def spread_block(arrays: Arrays, spread: Spread, n_regulators: int) -> Iterator[
     yield fitted
 
 
-def _fit_here(
-    task: ProfileTask, blocks: Mapping[int, Block], *, n_jobs: int, advance: Advance, fit: Fit
-) -> Generator[tuple[int, Arrays], None, None]:
+def _fit_here(task: ProfileTask, blocks: Blocks, n_jobs: int, advance: Advance, fit: Fit) -> Fitted:
     for number, block in blocks.items():
         with threadpool_limits(1, user_api="blas"):
             arrays = fit(task, block, n_jobs=n_jobs, advance=advance)
         yield number, arrays
+
+
+def _fit_there(cluster: Cluster, task: ProfileTask, blocks: Blocks, fit: Fit) -> Fitted:
+    if 0 < len(blocks) < (n_threads := cluster.n_threads):
+        warnings.warn(
+            f"NetworkProfiler: {len(blocks)} blocks keep only {len(blocks)} of {n_threads} workers busy. A smaller "
+            "block_size makes more of them.",
+            UserWarning,
+            stacklevel=2,
+        )
+    jobs = {number: (task, block) for number, block in blocks.items()}
+    relief = "Lower block_size, or give workers more memory."
+    yield from cluster.map(fit, jobs, on_threads=True, unit="block", relief=relief)

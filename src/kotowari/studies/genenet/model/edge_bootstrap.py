@@ -106,6 +106,7 @@ def bootstrap_edges(
     shards: Path | None = None,
     workers: int = 1,
     advance: Advance | None = None,
+    cluster: Any = None,
 ) -> EdgeIntervals:
     r"""Draw samples with replacement, estimate all networks anew, and see how the coefficients move.
 
@@ -153,6 +154,9 @@ def bootstrap_edges(
         Processes; needs ``shards``. The result does not depend on it.
     advance
         Called once a finished refit, 1 + B times.
+    cluster
+        None, or who runs them in place of processes of this machine, as in :func:`kotowari.core.map_jobs`; needs
+        ``shards``.
 
     Raises
     ------
@@ -182,7 +186,8 @@ def bootstrap_edges(
     for number in range(n_bootstraps):
         rows = _drawn_rows(units, np.random.default_rng(derive_seed(random_state, "edge bootstrap", number)))
         jobs[table.key(f"bootstrap-{number:04d}", rows, where)] = (table, rows, where, False)
-    whole, *draws = run_refits(_coefficients, jobs, shards=shards, workers=workers, advance=advance).values()
+    results = run_refits(_coefficients, jobs, shards=shards, workers=workers, advance=advance, cluster=cluster)
+    whole, *draws = results.values()
     cells = whole["edges"] if wanted is None else wanted
     return _summarised(table, cells, where, (whole, draws), (level, least_fitted))
 

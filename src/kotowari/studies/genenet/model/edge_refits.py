@@ -185,19 +185,22 @@ def run_refits(
     shards: Path | None,
     workers: int,
     advance: Advance | None,
+    cluster: Any = None,
 ) -> dict[str, Arrays]:
     """Call ``function(*arguments)`` for every job; with ``shards`` as :func:`kotowari.core.jobs.map_jobs` does.
 
     Raises
     ------
     InputError
-        When several workers have no folder for shards.
+        When several workers, or a cluster, have no folder for shards.
     """
     if workers < 1 or (workers > 1 and shards is None):
         raise InputError(f"workers: 1, or more with a folder for shards; got {workers} and {shards}.")
+    if cluster is not None and shards is None:
+        raise InputError("cluster: results are kept in a folder as they come. Name one for shards.")
     tick = advance or _silent
     if shards is not None:
-        return map_jobs(function, jobs, shards=shards, workers=workers, advance=tick)
+        return map_jobs(function, jobs, shards=shards, workers=workers, advance=tick, cluster=cluster)
     results = {}
     for key, arguments in jobs.items():
         results[key] = function(*arguments)

@@ -1,7 +1,7 @@
 """What a core tensor is to predict: a number, a class or a survival time, each with its loss."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["ClassResponse", "NumberResponse", "Response", "SurvivalResponse", "concordance"]
+__all__ = ["ClassResponse", "NumberResponse", "Response", "SurvivalResponse"]
 
-FloatArray = npt.NDArray[np.floating[Any]]
 _SMALLEST_SHARE = 1e-6
 
 
@@ -171,19 +170,3 @@ class SurvivalResponse(Response):
     def n_samples(self) -> int:
         """Number of samples."""
         return len(self.time)
-
-
-def concordance(time: FloatArray, event: npt.NDArray[np.bool_], risk: FloatArray) -> float:
-    """Return Harrell's C: the share of comparable pairs in which the earlier event has the higher risk.
-
-    A pair is comparable when the earlier time is an event; equal risks count half. NaN without a comparable pair.
-
-    Examples
-    --------
-    >>> concordance(np.array([1.0, 2.0, 3.0]), np.array([True, False, True]), np.array([3.0, 2.0, 1.0]))
-    1.0
-    """
-    comparable = (time[:, None] < time) & np.asarray(event, dtype=bool)[:, None]
-    n_pairs = int(comparable.sum())
-    wins = (comparable & (risk[:, None] > risk)).sum() + 0.5 * (comparable & (risk[:, None] == risk)).sum()
-    return float(wins / n_pairs) if n_pairs else float("nan")

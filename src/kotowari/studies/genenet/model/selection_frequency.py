@@ -124,6 +124,7 @@ def selection_frequency(
     shards: Path | None = None,
     workers: int = 1,
     advance: Advance | None = None,
+    cluster: Any = None,
 ) -> SelectionFrequency:
     """Estimate all networks on both halves of many splits of the samples, and count the selected edges.
 
@@ -163,6 +164,9 @@ def selection_frequency(
         Processes; needs ``shards``. The result does not depend on it.
     advance
         Called once a finished refit.
+    cluster
+        None, or who runs them in place of processes of this machine, as in :func:`kotowari.core.map_jobs`; needs
+        ``shards``.
 
     Raises
     ------
@@ -182,7 +186,7 @@ def selection_frequency(
         rng = np.random.default_rng(derive_seed(random_state, "edge selection", pair))
         for half, rows in zip("ab", complementary_halves(table.modulator[:, 0], units, rng), strict=True):
             jobs[table.key(f"pair-{pair:03d}{half}", rows, repr(rule))] = (table, rows, rule)
-    results = run_refits(_select, jobs, shards=shards, workers=workers, advance=advance)
+    results = run_refits(_select, jobs, shards=shards, workers=workers, advance=advance, cluster=cluster)
     return _counted(table, [result["cell"] for result in results.values()], rule)
 
 

@@ -10,14 +10,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from kotowari.core.errors import DesignError, InputError, ShapeError
-from kotowari.studies.genenet.model.responses import (
-    ClassResponse,
-    NumberResponse,
-    Response,
-    SurvivalResponse,
-    concordance,
-)
+from kotowari.studies.genenet.model.responses import ClassResponse, NumberResponse, Response, SurvivalResponse
 from kotowari.studies.genenet.model.trip_base import TensorReconstruction
+from kotowari.trust.scores import concordance
 
 __all__ = ["TensorReconstructionClassifier", "TensorReconstructionCox", "TensorReconstructionRegressor"]
 
@@ -183,8 +178,7 @@ class TensorReconstructionCox(TensorReconstruction):
 
     def score(self, X: Any, y: Any) -> float:
         """Return Harrell's concordance index of the predictions, 0 to 1, chance 0.5."""
-        time, event = _survival_columns(y)
-        return concordance(time, event > 0, self.predict(X))
+        return concordance(np.column_stack(_survival_columns(y)), self.predict(X))
 
     def _response(self, y: Any, like: torch.Tensor) -> tuple[Response, Array, bool]:
         time, event = _survival_columns(y)

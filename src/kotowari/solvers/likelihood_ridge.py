@@ -26,18 +26,18 @@ class PenalisedFit:
 
 
 class Likelihood(Protocol):
-    """Outcomes of some subjects, and how badly scores fit them."""
+    """Outcomes of some samples, and how badly scores fit them."""
 
     has_intercept: bool
 
     def loss(self, scores: FloatArray) -> float:
-        """Return the negative log likelihood, summed over subjects."""
+        """Return the negative log likelihood, summed over samples."""
 
     def derivatives(self, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return its gradient, ``(subject,)``, and its second derivatives, ``(subject, subject)`` or their diagonal."""
+        """Return its gradient, ``(sample,)``, and its second derivatives, ``(sample, sample)`` or their diagonal."""
 
     def rows(self, index: IndexArray) -> Self:
-        """Return some of the subjects."""
+        """Return some of the samples."""
 
     def held_out_loss(self, scores: FloatArray, train: IndexArray) -> float:
         """Return the loss that the rows outside of ``train`` add, for scores of all rows."""
@@ -49,7 +49,7 @@ class BinaryLikelihood:
     Parameters
     ----------
     codes
-        0 or 1, shape ``(subject,)``.
+        0 or 1, shape ``(sample,)``.
     """
 
     has_intercept = True
@@ -67,7 +67,7 @@ class BinaryLikelihood:
         return share - self.codes, share * (1 - share)
 
     def rows(self, index: IndexArray) -> Self:
-        """Return some of the subjects."""
+        """Return some of the samples."""
         return type(self)(self.codes[index])
 
     def held_out_loss(self, scores: FloatArray, train: IndexArray) -> float:
@@ -84,9 +84,9 @@ class SurvivalLikelihood:
     Parameters
     ----------
     time
-        Time of the event or of the end of observation, shape ``(subject,)``.
+        Time of the event or of the end of observation, shape ``(sample,)``.
     event
-        True where the event was seen, shape ``(subject,)``.
+        True where the event was seen, shape ``(sample,)``.
 
     Source: Cox 1972, J. R. Stat. Soc. B 34:187-220; Breslow 1974, Biometrics 30:89-99; held-out loss Verweij and van
     Houwelingen 1993, Stat. Med. 12:2305-2314.
@@ -96,21 +96,21 @@ class SurvivalLikelihood:
 
     def __init__(self, time: FloatArray, event: npt.NDArray[np.bool_]) -> None:
         self.time, self.event = time, event
-        self._at_risk = time >= time[event][:, None]  # (event, subject)
+        self._at_risk = time >= time[event][:, None]  # (event, sample)
 
     def loss(self, scores: FloatArray) -> float:
         """Return the negative log partial likelihood."""
         return float(self._log_totals(scores).sum() - scores[self.event].sum())
 
     def derivatives(self, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return gradient and full curvature; subjects are joined by the risk sets they share."""
+        """Return gradient and full curvature; samples are joined by the risk sets they share."""
         totals = self._log_totals(scores)[:, None]
         share = np.exp(np.where(self._at_risk, scores - totals, -np.inf))
         expected = share.sum(0)
         return expected - self.event, np.diag(expected) - share.T @ share
 
     def rows(self, index: IndexArray) -> Self:
-        """Return some of the subjects."""
+        """Return some of the samples."""
         return type(self)(self.time[index], self.event[index])
 
     def held_out_loss(self, scores: FloatArray, train: IndexArray) -> float:
@@ -139,7 +139,7 @@ def likelihood_path(
     Parameters
     ----------
     X
-        Shape ``(subject, coordinate)``.
+        Shape ``(sample, coordinate)``.
     likelihood
         The outcomes, one a row.
     weights
