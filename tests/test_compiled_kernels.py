@@ -12,7 +12,6 @@ HOMES = (
     "kotowari.solvers.elastic_net",
     "kotowari.solvers.elastic_net_kernel",
     "kotowari.solvers.elastic_net_newton",
-    "kotowari.studies.genenet.model.criterion",
     "kotowari.studies.genenet.model.moments",
     "kotowari.studies.genenet.model.paths",
     "kotowari.studies.omics.model.repulsion",

@@ -10,6 +10,8 @@ from sklearn.linear_model import ElasticNet
 
 from kotowari.core.errors import InputError, ShapeError
 from kotowari.solvers.elastic_net import elastic_net, elastic_net_path
+from kotowari.solvers.elastic_net_kernel import follow_paths
+from kotowari.solvers.elastic_net_workspace import DF, GAP, Rule, workspace
 
 
 def regression(rng, n=80, q=30, t=12):
@@ -195,6 +197,50 @@ def test_a_path_is_a_row_of_single_fits(rng):
             single_l2 = l2 if np.isscalar(l2) else l2[:, step]
             single, _ = elastic_net(gram, cross, square, l1[:, step], single_l2, tol=1e-13)
             np.testing.assert_allclose(path[:, step], single, atol=1e-9)
+
+
+def test_a_path_may_rise(rng):
+    gram, cross, square = second_moments(*regression(rng))
+    l1 = np.abs(cross).max(1)[:, None] * np.array([0.02, 0.2, 0.05, 1.0, 0.9])
+    path, gaps = elastic_net_path(gram, cross, square, l1, 0.01, tol=1e-10)
+    assert gaps.max() <= 1e-10
+    for step in range(5):
+        single, _ = elastic_net(gram, cross, square, l1[:, step], 0.01, tol=1e-13)
+        np.testing.assert_allclose(path[:, step], single, atol=1e-7)
+
+
+def test_a_path_ends_behind_the_first_fit_with_too_many_degrees_of_freedom(rng):
+    gram, cross, square = second_moments(*regression(rng, t=3))
+    l1, ridge, most = np.geomspace(1, 0.01, 20) * np.abs(cross).max(1)[:, None], 0.05, 6.0
+    paths, statistics = np.zeros((3, 20, 30)), np.full((3, 20, 3), np.inf)
+    penalties = l1, np.full(l1.shape, ridge), np.ones((1, 30))
+    rule = Rule(1e-8, 100, counts_df=True, most_df=most)
+    follow_paths((gram, cross, square), penalties, rule, paths, statistics, workspace(30))
+    for df, gaps, b in zip(statistics[:, :, DF], statistics[:, :, GAP], paths, strict=True):
+        last = int(np.argmax(df >= most))
+        assert 0 < last < 19
+        assert (df[:last] < most).all()
+        assert np.isinf(df[last + 1 :]).all()
+        assert gaps[: last + 1].max() <= 1e-8
+        active = np.flatnonzero(b[last])
+        inner = gram[np.ix_(active, active)]
+        assert df[last] == pytest.approx(np.trace(np.linalg.solve(inner + ridge * np.eye(len(active)), inner)))
+
+
+def test_all_kinds_of_arrays_go_to_the_one_compiled_kernel(rng):
+    gram, cross, square = second_moments(*regression(rng))
+    expected = elastic_net(gram, cross, square, 0.1, 0.1)[0]
+    compiled = len(follow_paths.signatures)
+    for array in (gram, cross):
+        array.setflags(write=False)
+    l1 = np.broadcast_to(0.1, len(cross))
+    for found in (
+        elastic_net(gram, cross, square, l1, l1)[0],
+        elastic_net(np.asfortranarray(gram), cross.tolist(), square, 0.1, 0.1, penalty_factors=np.ones(30))[0],
+        elastic_net_path(gram, cross[:, ::-1][:, ::-1], square, [0.1], 0.1)[0][:, 0],
+    ):
+        np.testing.assert_array_equal(found, expected)
+    assert len(follow_paths.signatures) == compiled
 
 
 def test_equal_input_gives_equal_bytes(rng):

@@ -1,15 +1,18 @@
 """Elastic nets of many targets on one matrix of second moments, each with its duality gap."""
 
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from kotowari.core.errors import InputError, ShapeError
-from kotowari.solvers.elastic_net_kernel import begin, follow_path, solve
-from kotowari.solvers.elastic_net_workspace import Floats, Workspace, compiled, workspace
+from kotowari.solvers.elastic_net_kernel import follow_paths
+from kotowari.solvers.elastic_net_workspace import GAP, Floats, Rule, workspace
 
 __all__ = ["elastic_net", "elastic_net_path"]
+
+# what the kernel takes; for any other kind of array it would be compiled once more
+_KIND: tuple[Literal["C"], Literal["W"]] = ("C", "W")
 
 
 def elastic_net(
@@ -86,9 +89,9 @@ def elastic_net(
     coefficients = np.zeros(moments[1].shape) if start is None else _array(start, "start", moments[1].shape).copy()
     if start is not None:
         coefficients[np.broadcast_to(np.isinf(factors), coefficients.shape)] = 0.0
-    gaps = np.empty(n_targets)
-    _solve_all(moments, (*penalties, factors), _rule(tol, max_steps), coefficients, gaps, workspace(n_regulators))
-    return coefficients, gaps
+    paths = coefficients[:, None]
+    gaps = _followed(moments, (penalties[0][:, None], penalties[1][:, None], factors), _rule(tol, max_steps), paths)
+    return coefficients, gaps[:, 0]
 
 
 def elastic_net_path(
@@ -128,32 +131,18 @@ def elastic_net_path(
     factors = _factors(penalty_factors, n_targets, n_regulators)
     shape = n_targets, np.shape(l1)[-1] if np.ndim(l1) else 1
     penalties = _penalty(l1, "l1", shape), _penalty(l2, "l2", shape)
-    coefficients, gaps = np.empty((*shape, n_regulators)), np.empty(shape)
-    _follow_all(moments, (*penalties, factors), _rule(tol, max_steps), coefficients, gaps, workspace(n_regulators))
-    return coefficients, gaps
+    coefficients = np.empty((*shape, n_regulators))
+    coefficients[:, 0] = 0.0
+    return coefficients, _followed(moments, (*penalties, factors), _rule(tol, max_steps), coefficients)
 
 
-@compiled
-def _solve_all(moments: Any, penalties: Any, rule: Any, coefficients: Floats, gaps: Floats, work: Workspace) -> None:
-    gram, cross, square = moments
-    l1, l2, factors = penalties
-    tol, max_steps = rule
-    for target in range(len(cross)):
-        mine = factors[target if len(factors) > 1 else 0]
-        begin(gram, cross[target], square[target], coefficients[target], work)
-        penalty = (square[target], l1[target], l2[target], tol, max_steps)
-        gaps[target] = solve(gram, cross[target], penalty, mine, coefficients[target], work)
-
-
-@compiled
-def _follow_all(moments: Any, penalties: Any, rule: Any, coefficients: Floats, gaps: Floats, work: Workspace) -> None:
-    gram, cross, square = moments
-    l1, l2, factors = penalties
-    tol, max_steps = rule
-    for target in range(len(cross)):
-        mine = factors[target if len(factors) > 1 else 0]
-        penalty = (square[target], l1[target], l2[target], tol, max_steps)
-        gaps[target] = follow_path(gram, cross[target], penalty, mine, coefficients[target], work)
+def _followed(
+    moments: tuple[Floats, Floats, Floats], penalties: tuple[Floats, Floats, Floats], rule: Rule, paths: Floats
+) -> Floats:
+    """Write the paths; return their gaps."""
+    statistics = np.empty((*paths.shape[:2], 3))
+    follow_paths(moments, penalties, rule, paths, statistics, workspace(paths.shape[2]))
+    return statistics[:, :, GAP]
 
 
 def _moments(gram: npt.ArrayLike, cross: npt.ArrayLike, square: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
@@ -174,7 +163,7 @@ def _moments(gram: npt.ArrayLike, cross: npt.ArrayLike, square: npt.ArrayLike) -
 
 
 def _array(values: npt.ArrayLike, what: str, shape: tuple[int, ...]) -> Floats:
-    array = np.ascontiguousarray(values, dtype=np.float64)
+    array = np.require(values, np.float64, _KIND)
     if array.shape != shape:
         raise ShapeError.mismatch("elastic_net", what, shape, array.shape)
     if not np.isfinite(array).all():
@@ -189,14 +178,14 @@ def _penalty(values: npt.ArrayLike, what: str, shape: tuple[int, ...]) -> Floats
     allowed = given > 0 if what == "l1" else given >= 0
     if not (allowed & np.isfinite(given)).all():
         raise InputError(f"elastic_net: {what} must be finite and {'above 0' if what == 'l1' else '0 or more'}.")
-    return np.ascontiguousarray(np.broadcast_to(given, shape))
+    return np.require(np.broadcast_to(given, shape), np.float64, _KIND)
 
 
 def _factors(values: npt.ArrayLike | None, n_targets: int, n_regulators: int) -> Floats:
     """Return shape ``(1, regulator)`` or ``(target, regulator)``."""
     if values is None:
         return np.ones((1, n_regulators))
-    factors = np.atleast_2d(np.ascontiguousarray(values, dtype=np.float64))
+    factors = np.atleast_2d(np.require(values, np.float64, _KIND))
     if factors.shape not in {(1, n_regulators), (n_targets, n_regulators)}:
         raise ShapeError.mismatch("elastic_net", "penalty_factors", (n_targets, n_regulators), factors.shape)
     if not (factors > 0).all():
@@ -204,7 +193,7 @@ def _factors(values: npt.ArrayLike | None, n_targets: int, n_regulators: int) ->
     return factors
 
 
-def _rule(tol: float, max_steps: int) -> tuple[float, int]:
+def _rule(tol: float, max_steps: int) -> Rule:
     if not tol > 0 or max_steps < 1:
         raise InputError(f"elastic_net: tol must be above 0 and max_steps 1 or more, got {tol} and {max_steps}.")
-    return float(tol), int(max_steps)
+    return Rule(float(tol), int(max_steps), counts_df=False, most_df=np.inf)

@@ -30,7 +30,8 @@ def settle(size: int, tol: float, work: Workspace) -> None:
             whole = _newton_step(size, work)
             tries += 1
         if whole and _is_stationary(size, tol, largest, work):
-            break
+            return
+    _list_active(size, work)
 
 
 @inlined

@@ -1,15 +1,15 @@
 """Criteria that choose the penalties of one network: fit against degrees of freedom."""
 
-import math
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from kotowari.core.errors import InputError
-from kotowari.solvers.elastic_net_workspace import inlined
 
-__all__ = ["CRITERIA", "Criterion", "criterion_value", "weighted_criterion"]
+__all__ = ["CRITERIA", "Criterion", "criterion_values", "weighted_criterion"]
 
+Floats = npt.NDArray[np.float64]
 Criterion = Literal["waicc", "paper", "bic", "cv"]
 CRITERIA: tuple[Criterion, ...] = ("waicc", "paper", "bic", "cv")
 
@@ -47,15 +47,18 @@ def weighted_criterion(criterion: Criterion, mean_square: float, df: float, n_ef
         raise InputError(f"weighted_criterion: criterion must be waicc, paper or bic, got {criterion!r}.")
     if mean_square < 0 or df < 0:
         raise InputError(f"weighted_criterion: mean_square and df must be 0 or more, got {mean_square} and {df}.")
-    return float(criterion_value(criterion == "bic", mean_square, df, n_effective))
+    value = criterion_values(criterion == "bic", np.array([mean_square]), np.array([df]), n_effective)
+    return float(value[0])
 
 
-@inlined
-def criterion_value(bic: bool, mean_square: float, df: float, n_effective: float) -> float:
-    """Compute :func:`weighted_criterion` without its checks, for kernels."""
-    if n_effective <= df + 2.0:
-        return np.inf
-    logarithm = math.log(2.0 * math.pi * max(mean_square, _LEAST_SQUARE))
+def criterion_values(bic: bool, mean_square: Floats, df: Floats, n_effective: float) -> Floats:
+    """Compute :func:`weighted_criterion` of many fits, without its checks."""
+    enough = n_effective > df + 2.0
+    logarithm = np.log(2.0 * np.pi * np.maximum(mean_square, _LEAST_SQUARE))
     if bic:
-        return n_effective * logarithm + math.log(n_effective) * (df + 1.0)
-    return (n_effective + 1.0) * logarithm + 2.0 * n_effective * (df + 1.0) / (n_effective - df - 2.0)
+        value = n_effective * logarithm + np.log(n_effective) * (df + 1.0)
+    else:
+        value = (n_effective + 1.0) * logarithm + 2.0 * n_effective * (df + 1.0) / np.where(
+            enough, n_effective - df - 2.0, 1.0
+        )
+    return np.where(enough, value, np.inf)

@@ -1,13 +1,14 @@
-"""Compiled search for the penalties of every target: paths of lambda, values of gamma, rounds of adaptive weights."""
+"""The search for the penalties of every target: paths of lambda, values of gamma, rounds of adaptive weights."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from kotowari.solvers.elastic_net_kernel import begin, degrees_of_freedom, mean_square, solve
-from kotowari.solvers.elastic_net_workspace import Workspace, compiled, inlined
-from kotowari.studies.genenet.model.criterion import criterion_value
+from kotowari.solvers.elastic_net_kernel import follow_paths
+from kotowari.solvers.elastic_net_workspace import DF, GAP, MEAN_SQUARE, Rule, Workspace, compiled
+from kotowari.studies.genenet.model.criterion import criterion_values
 
 __all__ = [
     "ADAPTIVE_FLOOR",
@@ -28,6 +29,7 @@ COLUMNS = ("status", "penalty", "ridge", "criterion", "df", "rounds", "gap", "me
 ADAPTIVE_FLOOR = 1e-3
 
 _NOTHING = 1e-12  # a correlation below is rounding
+_BATCH_BYTES = 4_000_000  # of coefficients: what a core keeps at hand
 _STATUS, _PENALTY, _RIDGE, _CRITERION, _DF, _ROUNDS, _GAP, _MEAN_SQUARE = range(8)
 
 
@@ -79,7 +81,6 @@ class FoldMoments(NamedTuple):
     left_mass: Floats
 
 
-@compiled
 def search_by_criterion(
     moments: Any, factors: Floats, search: Search, coefficients: Floats, results: Floats, work: Workspace
 ) -> None:
@@ -106,58 +107,72 @@ def search_by_criterion(
     Source: Shimamura et al. 2011, PLoS ONE 6:e20804, recursive elastic net.
     """
     gram, cross, varies, n_effective = moments
-    found, trial, mine = np.zeros(8), np.zeros(cross.shape[1]), np.zeros(cross.shape[1])
-    for target in range(len(cross)):
-        best = coefficients[target]
-        best[:] = 0.0
-        mine[:] = factors[target]
-        results[target] = 0.0
-        results[target, _CRITERION] = np.inf
-        if not varies[target]:
-            results[target, _STATUS] = CONSTANT_TARGET
-            continue
+    _clear(coefficients, results)
+    for going in _batches(varies, cross.shape[1], search):
+        mine = factors[going]
         for step in range(search.max_rounds):
-            _search_paths((gram, cross[target], mine, n_effective), search, step, trial, found, work)
-            if not found[_CRITERION] < results[target, _CRITERION]:
+            best, found = _least_criterion((gram, cross[going], mine, n_effective), search, step, work)
+            better = found[:, _CRITERION] < results[going, _CRITERION]
+            going, best = going[better], best[better]
+            coefficients[going], results[going] = best, found[better]
+            some = best.any(1)  # all coefficients 0 leave nothing to adapt
+            going = going[some]
+            if not len(going):
                 break
-            best[:] = trial
-            results[target] = found
-            results[target, _ROUNDS] = step + 1
-            if not _adapt(factors[target], best, mine):
-                break
-        if results[target, _CRITERION] == np.inf:
-            results[target, _STATUS] = TOO_FEW_NEIGHBOURS
+            mine = _adapted(factors[going], best[some])
+    results[results[:, _CRITERION] == np.inf, _STATUS] = TOO_FEW_NEIGHBOURS
+    results[~varies, _STATUS] = CONSTANT_TARGET
 
 
-@inlined
-def _search_paths(problem: Any, search: Search, step: int, best: Floats, found: Floats, work: Workspace) -> None:
-    """Write coefficients and results of the least criterion over all lambda and gamma; infinite where there is none."""
+def _clear(coefficients: Floats, results: Floats) -> None:
+    coefficients[:] = 0.0
+    results[:] = 0.0
+    results[:, _CRITERION] = np.inf
+
+
+def _batches(varies: npt.NDArray[np.bool_], n_regulators: int, search: Search) -> Iterator[npt.NDArray[np.intp]]:
+    """Yield the targets that vary, as many at once as have room for their paths."""
+    wanted = np.flatnonzero(varies)
+    size = max(1, _BATCH_BYTES // (8 * search.ratios.shape[1] * n_regulators))
+    for first in range(0, len(wanted), size):
+        yield wanted[first : first + size]
+
+
+def _least_criterion(problem: Any, search: Search, step: int, work: Workspace) -> tuple[Floats, Floats]:
+    """Return coefficients and results of the least criterion over all lambda and gamma; infinite where there is none.
+
+    Shapes ``(target, regulator)`` and ``(target, 8)``.
+    """
     gram, cross, factors, n_effective = problem
-    found[:] = 0.0
-    found[_CRITERION] = np.inf
-    best[:] = 0.0
-    b = np.zeros(len(cross))
-    top = _largest_penalty(cross, factors)
+    l1, rows = _penalties(_largest_penalties(cross, factors), search, step), np.arange(len(cross))
+    best, found = np.zeros(cross.shape), np.zeros((len(cross), len(COLUMNS)))
+    found[:, _CRITERION], found[:, _ROUNDS] = np.inf, step + 1
+    rule = Rule(search.tol, search.max_steps, counts_df=True, most_df=n_effective - 2.0)
     for ridge in search.ridges:
-        b[:] = 0.0
-        begin(gram, cross, 1.0, b, work)
-        for ratio in search.ratios[min(step, 1)]:
-            l1 = max(top * ratio, _NOTHING)
-            gap = solve(gram, cross, (1.0, l1, ridge, search.tol, search.max_steps), factors, b, work)
-            df = degrees_of_freedom(gram, ridge, work)
-            if n_effective <= df + 2.0:
-                break
-            square = mean_square(work)
-            value = criterion_value(search.bic, square, df, n_effective)
-            if value < found[_CRITERION]:
-                best[:] = b
-                found[_PENALTY], found[_RIDGE], found[_CRITERION] = l1, ridge, value
-                found[_DF], found[_GAP], found[_MEAN_SQUARE] = df, gap, square
-            if top <= _NOTHING:
-                break
+        paths, statistics = _followed((gram, cross), (l1, ridge, factors), rule, work)
+        values = criterion_values(search.bic, statistics[:, :, MEAN_SQUARE], statistics[:, :, DF], n_effective)
+        place = values.argmin(1)
+        better = np.flatnonzero(values[rows, place] < found[:, _CRITERION])
+        last = place[better]
+        best[better] = paths[better, last]
+        found[better, _PENALTY], found[better, _RIDGE] = l1[better, last], ridge
+        found[better, _CRITERION] = values[better, last]
+        columns = [_DF, _GAP, _MEAN_SQUARE]
+        found[better[:, None], columns] = statistics[better, last][:, [DF, GAP, MEAN_SQUARE]]
+    return best, found
 
 
-@compiled
+def _followed(moments: Any, penalties: Any, rule: Rule, work: Workspace) -> tuple[Floats, Floats]:
+    """Return paths from 0, ``(target, lambda, regulator)``, with infinite statistics where they ended early."""
+    gram, cross = moments
+    l1, ridge, factors = penalties
+    paths, statistics = np.empty((*l1.shape, cross.shape[1])), np.full((*l1.shape, 3), np.inf)
+    paths[:, 0] = 0.0
+    penalties = l1, np.full(l1.shape, ridge), np.ascontiguousarray(factors)
+    follow_paths((gram, cross, np.ones(len(cross))), penalties, rule, paths, statistics, work)
+    return paths, statistics
+
+
 def search_by_folds(
     moments: Any, factors: Floats, search: Search, coefficients: Floats, results: Floats, work: Workspace
 ) -> None:
@@ -168,109 +183,103 @@ def search_by_folds(
     moments, which is :class:`FoldMoments`.
     """
     gram, cross, varies, folds = moments
-    n_folds, n_regulators = len(folds.left_mass), cross.shape[1]
-    shape = (len(search.ridges), search.ratios.shape[1])
-    kept, errors = np.zeros((n_folds, *shape, n_regulators)), np.zeros(shape)
-    mine, own = np.zeros(n_regulators), np.zeros((n_folds, n_regulators))
-    trial = np.zeros(n_regulators)
-    for target in range(len(cross)):
-        coefficients[target] = 0.0
-        results[target] = 0.0
-        results[target, _CRITERION] = np.inf
-        if not varies[target]:
-            results[target, _STATUS] = CONSTANT_TARGET
-            continue
-        mine[:] = factors[target]
-        own[:] = mine
+    folds = FoldMoments(*(np.ascontiguousarray(part) for part in folds))
+    n_folds, rule = len(folds.left_mass), Rule(search.tol, search.max_steps, counts_df=False, most_df=np.inf)
+    _clear(coefficients, results)
+    for going in _batches(varies, cross.shape[1] * n_folds * len(search.ridges), search):
+        mine = factors[going]
+        own = np.repeat(mine[None], n_folds, axis=0)
         for step in range(search.max_rounds):
-            top = _largest_penalty(cross[target], mine)
-            errors[:] = 0.0
-            for fold in range(n_folds):
-                _follow_fold(folds, (fold, target, step, top), own[fold], search, (kept[fold], errors), work)
-            place = int(errors.argmin())
-            ridge, last = place // shape[1], place % shape[1]
-            if not errors[ridge, last] < results[target, _CRITERION]:
+            l1 = _penalties(_largest_penalties(cross[going], mine), search, step)
+            kept, errors = _follow_folds(folds, (going, l1, own), search, rule, work)
+            flat = errors.swapaxes(0, 1).reshape(len(going), -1)
+            place = flat.argmin(1)
+            better = np.flatnonzero(flat.min(1) < results[going, _CRITERION])
+            ridge, last = np.divmod(place[better], l1.shape[1])
+            going = going[better]
+            results[going, _CRITERION], results[going, _ROUNDS] = flat.min(1)[better], step + 1
+            chosen = (l1[better, last], search.ridges[ridge])
+            _refit((gram, cross, going), chosen, mine[better], rule, (coefficients, results), work)
+            some = coefficients[going].any(1)
+            going, better, ridge, last = going[some], better[some], ridge[some], last[some]
+            if not len(going):
                 break
-            results[target, _CRITERION], results[target, _ROUNDS] = errors[ridge, last], step + 1
-            chosen = (ridge, last, step)
-            _refit((gram, cross[target], mine, top), search, chosen, trial, results[target], work)
-            coefficients[target] = trial
-            if not _adapt(factors[target], trial, mine):
-                break
-            for fold in range(n_folds):
-                _adapt(factors[target], kept[fold, ridge, last], own[fold])
+            mine = _adapted(factors[going], coefficients[going])
+            own = _adapted(factors[going], kept[:, ridge, better, last])
+    results[~varies, _STATUS] = CONSTANT_TARGET
 
 
-@inlined
-def _follow_fold(
-    folds: FoldMoments, which: Any, factors: Floats, search: Search, written: Any, work: Workspace
+def _follow_folds(folds: FoldMoments, which: Any, search: Search, rule: Rule, work: Workspace) -> tuple[Floats, Floats]:
+    """Follow all paths on the training samples of every fold.
+
+    Returns coefficients, shape ``(fold, gamma, target, lambda, regulator)``, and the squared errors of the samples left
+    out, added up over the folds, shape ``(gamma, target, lambda)``.
+    """
+    targets, l1, own = which
+    n_folds, n_ridges = len(own), len(search.ridges)
+    kept = np.empty((n_folds, n_ridges, *l1.shape, own.shape[2]))
+    errors = np.zeros((n_ridges, *l1.shape))
+    for fold in range(n_folds):
+        moments = folds.gram[fold], folds.cross[fold, targets]
+        left = folds.left_sums[fold], folds.left_first[fold], folds.left_squares[fold], folds.left_mass[fold]
+        for place, ridge in enumerate(search.ridges):
+            kept[fold, place], _ = _followed(moments, (l1, ridge, own[fold]), rule, work)
+            scale = folds.mean[fold], folds.deviation[fold]
+            _add_left_errors(left, scale, targets, kept[fold, place], errors[place], work)
+    return kept, errors
+
+
+@compiled
+def _add_left_errors(
+    left: Any, scale: Any, targets: npt.NDArray[np.intp], paths: Floats, errors: Floats, work: Workspace
 ) -> None:
-    """Follow all paths on the training samples of a fold; keep coefficients, add the squared errors of the others."""
-    fold, target, step, top = which
-    kept, errors = written
-    b, ratios = np.zeros(len(factors)), search.ratios[min(step, 1)]
-    gram, cross = folds.gram[fold], folds.cross[fold, target]
-    for ridge in range(len(search.ridges)):
-        b[:] = 0.0
-        begin(gram, cross, 1.0, b, work)
-        for place in range(len(ratios)):
-            l1 = max(top * ratios[place], _NOTHING)
-            penalty = (1.0, l1, search.ridges[ridge], search.tol, search.max_steps)
-            solve(gram, cross, penalty, factors, b, work)
-            kept[ridge, place] = b
-            errors[ridge, place] += _left_error(folds, fold, target, b)
+    """Add the weighted sums of squared errors of a fold's models on the samples left out, in squared raw units."""
+    sums, first, squares, mass = left
+    mean, deviation = scale
+    n_regulators, active, raw = paths.shape[2], work.working, work.value
+    for i in range(paths.shape[0]):
+        row = n_regulators + targets[i]
+        for step in range(paths.shape[1]):
+            n_active = 0
+            for j in range(n_regulators):
+                if paths[i, step, j] != 0.0:
+                    active[n_active], raw[n_active] = j, paths[i, step, j] * deviation[row] / deviation[j]
+                    n_active += 1
+            intercept, linear, crossed, bent = mean[row], 0.0, 0.0, 0.0
+            for one in range(n_active):
+                j, share = active[one], raw[one]
+                intercept -= share * mean[j]
+                linear += share * first[j]
+                crossed += share * sums[row, j]
+                for other in range(n_active):
+                    bent += share * raw[other] * sums[j, active[other]]
+            constant = intercept * (intercept * mass - 2.0 * first[row] + 2.0 * linear)
+            errors[i, step] += squares[targets[i]] - 2.0 * crossed + bent + constant
 
 
-@inlined
-def _left_error(folds: FoldMoments, fold: int, target: int, b: Floats) -> float:
-    """Return the weighted sum of squared errors of a fold's model on the samples left out, in squared raw units."""
-    n_regulators = len(b)
-    row = n_regulators + target
-    mean, deviation = folds.mean[fold], folds.deviation[fold]
-    sums, first = folds.left_sums[fold], folds.left_first[fold]
-    intercept, linear, crossed, bent = mean[row], 0.0, 0.0, 0.0
-    for j in range(n_regulators):
-        if b[j] != 0.0:
-            raw = b[j] * deviation[row] / deviation[j]
-            intercept -= raw * mean[j]
-            linear += raw * first[j]
-            crossed += raw * sums[row, j]
-            for k in range(n_regulators):
-                if b[k] != 0.0:
-                    bent += raw * sums[j, k] * b[k] * deviation[row] / deviation[k]
-    constant = intercept * (intercept * folds.left_mass[fold] - 2.0 * first[row] + 2.0 * linear)
-    return float(folds.left_squares[fold, target] - 2.0 * crossed + bent + constant)
+def _refit(problem: Any, chosen: Any, factors: Floats, rule: Rule, written: Any, work: Workspace) -> None:
+    """Fit some targets on all samples at the penalties chosen."""
+    gram, cross, targets = problem
+    l1, l2 = chosen
+    coefficients, results = written
+    fits, statistics = np.zeros((len(targets), 1, cross.shape[1])), np.empty((len(targets), 1, 3))
+    moments, counted = (gram, cross[targets], np.ones(len(targets))), rule._replace(counts_df=True)
+    follow_paths(moments, (l1[:, None], l2[:, None], factors), counted, fits, statistics, work)
+    coefficients[targets] = fits[:, 0]
+    results[targets, _PENALTY], results[targets, _RIDGE] = l1, l2
+    results[targets[:, None], [_DF, _GAP, _MEAN_SQUARE]] = statistics[:, 0][:, [DF, GAP, MEAN_SQUARE]]
 
 
-@inlined
-def _refit(problem: Any, search: Search, chosen: Any, b: Floats, found: Floats, work: Workspace) -> None:
-    """Follow the chosen path on all samples down to the chosen lambda."""
-    gram, cross, factors, top = problem
-    ridge, ratios = search.ridges[chosen[0]], search.ratios[min(chosen[2], 1)]
-    b[:] = 0.0
-    begin(gram, cross, 1.0, b, work)
-    for ratio in ratios[: chosen[1] + 1]:
-        l1 = max(top * ratio, _NOTHING)
-        found[_GAP] = solve(gram, cross, (1.0, l1, ridge, search.tol, search.max_steps), factors, b, work)
-        found[_PENALTY] = l1
-    found[_RIDGE], found[_DF] = ridge, degrees_of_freedom(gram, ridge, work)
-    found[_MEAN_SQUARE] = mean_square(work)
+def _penalties(top: Floats, search: Search, step: int) -> Floats:
+    """Return lambda, shape ``(target, lambda)``."""
+    return np.asarray(np.maximum(top[:, None] * search.ratios[min(step, 1)], _NOTHING))
 
 
-@inlined
-def _largest_penalty(cross: Floats, factors: Floats) -> float:
-    """Return the smallest lambda that makes all coefficients 0."""
-    top = 0.0
-    for j in range(len(cross)):
-        top = max(top, abs(cross[j]) / factors[j])
-    return top
+def _largest_penalties(cross: Floats, factors: Floats) -> Floats:
+    """Return for each target the smallest lambda that makes all coefficients 0."""
+    return np.asarray((np.abs(cross) / factors).max(1))
 
 
-@inlined
-def _adapt(factors: Floats, b: Floats, adapted: Floats) -> bool:
-    """Write the factors of the next round; False when all coefficients are 0, which leaves nothing to adapt."""
-    some = False
-    for j in range(len(b)):
-        adapted[j] = factors[j] / (abs(b[j]) + ADAPTIVE_FLOOR)
-        some = some or b[j] != 0.0
-    return some
+def _adapted(factors: Floats, coefficients: Floats) -> Floats:
+    """Return the factors of the next round."""
+    return np.asarray(factors / (np.abs(coefficients) + ADAPTIVE_FLOOR))
