@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -16,26 +14,13 @@ from kotowari.core.evidence import Evidence
 from kotowari.formats.video import read_frames
 from kotowari.studies import angiography
 from kotowari.studies.angiography.arms import NETWORK, OF_PRIOR, RUN_LAYER, TOP_HAT, UNTRAINED
-from typed_words import typed
+from typed_words import killed_after, typed
 
 STAGES = ["read", "split", "separate", "fit", "compare", "null", "reasons", "trust", "report"]
 NAMES = (b"Yamada", b"Hanako", b"19560229")
 # as soon as the first network is kept, the process dies as if the system had killed it
-KILLED = """
-import os, signal, sys
-from kotowari.cli.main import main
-from kotowari.core import jobs
-from kotowari.studies.angiography.model import enhancer
-enhancer._N_TRIALS = 4
-write = jobs.write_bytes
-def write_and_die(path, content):
-    write(path, content)
-    if path.name == "ours-fold-0.npz":
-        os.kill(os.getpid(), signal.SIGKILL)
-jobs.write_bytes = write_and_die
-sys.argv = ["kotowari", *sys.argv[1:]]
-raise SystemExit(main())
-"""
+FEW_TRIALS = "from kotowari.studies.angiography.model import enhancer\nenhancer._N_TRIALS = 4"
+KILLED = killed_after("ours-fold-0.npz", FEW_TRIALS)
 
 pytestmark = [
     pytest.mark.slow,
@@ -132,11 +117,10 @@ def test_without_masks_nothing_is_scored_but_implants(tmp_path):
     assert not pd.read_csv(folder.path / "tables" / "recordings.csv")["masks"].any()
 
 
-def test_a_killed_run_resumes_to_the_same_bytes(whole, tmp_path, monkeypatch):
+def test_a_killed_run_resumes_to_the_same_bytes(whole, tmp_path, monkeypatch, ready):
     files = write_files(tmp_path / "in")
-    command = [sys.executable, "-c", KILLED, "run", str(files), "--out", str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    done = ready.run(KILLED, "run", files, "--out", tmp_path / "run", warned="default")
+    assert done.returncode == -signal.SIGKILL, done.stderr
     assert typed(monkeypatch, "resume", tmp_path / "run") == 0
     same = [path for path in (tmp_path / "run").rglob("*") if path.suffix in {".csv", ".safetensors", ".dcm", ".png"}]
     assert len(same) > 20

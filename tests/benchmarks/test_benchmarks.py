@@ -1,7 +1,9 @@
 import json
+import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -152,10 +154,43 @@ def test_a_key_that_nobody_documents_is_noticed():
     assert unknown(["tcga11_accuracy_low", "made_up_figure"]) == ["made_up_figure"]
 
 
-def test_a_figure_that_does_not_exist_is_refused_by_name():
-    done = run("--only", "msi_auk")
-    assert done.returncode == 2
-    assert "msi_auk" in done.stderr
+@pytest.fixture
+def measure(monkeypatch):
+    """Type words after a benchmark of two parts, one second and two; returns the exit code."""
+    monkeypatch.syspath_prepend(HOME)
+    harness = import_module("harness")
+    assert all(os.environ[name] == "1" for name in harness._THREADS), "it would start this process anew"
+
+    def run_toys(*words):
+        parts = [
+            harness.Part(f"part{seconds}", (f"wait_{seconds}_s",), lambda _, s=seconds: {f"wait_{s}_s": float(s)})
+            for seconds in (1, 2)
+        ]
+        monkeypatch.setattr(sys, "argv", ["toys.py", *map(str, words)])
+        return harness.run("toys", [harness.Figure("wait_1_s", "one second")], parts)
+
+    return run_toys
+
+
+def test_a_figure_that_does_not_exist_is_refused_by_name(measure, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        measure("--only", "msi_auk")
+    assert "msi_auk" in capsys.readouterr().err
+
+
+def test_one_part_leaves_the_others_of_the_file_as_they_are(measure, tmp_path):
+    path = tmp_path / "toys.json"
+    path.write_text(json.dumps({"quick": True, "wait_1_s": 9.0, "wait_2_s": 9.0}), encoding="utf-8")
+    assert measure("--quick", "--only", "wait_1_s", "--json", path) == 0
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert (found["wait_1_s"], found["wait_2_s"]) == (1.0, 9.0)
+
+
+def test_figures_of_another_size_are_not_mixed_in(measure, tmp_path):
+    path = tmp_path / "toys.json"
+    path.write_text(json.dumps({"quick": False, "wait_2_s": 9.0}), encoding="utf-8")
+    assert measure("--quick", "--only", "part1", "--json", path) == 0
+    assert "wait_2_s" not in json.loads(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.slow
@@ -163,6 +198,7 @@ def test_a_figure_that_does_not_exist_is_refused_by_name():
 def test_a_quick_run_gives_the_promised_figures_of_its_parts_as_one_flat_object(tmp_path):
     """The parts that train for long are left to ``make bench``; what they gave is looked at below."""
     path = tmp_path / "omics.json"
+    path.write_text(json.dumps({"quick": True, "msi_auc": 0.5, "import_s": 9.0}), encoding="utf-8")
     done = run("--quick", "--json", path, "--only", "import", "tsne", "layout20k", "layout_cost", "images")
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -172,24 +208,9 @@ def test_a_quick_run_gives_the_promised_figures_of_its_parts_as_one_flat_object(
     assert len(of_parts) == 7
     assert unknown(found) == []
     assert found["quick"] is True
-    assert all(key in done.stdout for key in ("layout_cost_ratio", "images_peak_gb", "import_s"))
-
-
-def test_one_part_leaves_the_others_of_the_file_as_they_are(tmp_path):
-    path = tmp_path / "omics.json"
-    path.write_text(json.dumps({"quick": True, "msi_auc": 0.5, "import_s": 9.0}), encoding="utf-8")
-    done = run("--quick", "--only", "import_s", "--json", path)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert found["msi_auc"] == 0.5
+    assert found["msi_auc"] == 0.5, "a part that was not asked for"
     assert 0 < found["import_s"] < 9.0
-
-
-def test_figures_of_another_size_are_not_mixed_in(tmp_path):
-    path = tmp_path / "omics.json"
-    path.write_text(json.dumps({"quick": False, "msi_auc": 0.5}), encoding="utf-8")
-    run("--quick", "--only", "import_s", "--json", path)
-    assert "msi_auc" not in json.loads(path.read_text(encoding="utf-8"))
+    assert all(key in done.stdout for key in ("layout_cost_ratio", "images_peak_gb", "import_s"))
 
 
 @pytest.mark.slow
@@ -218,25 +239,17 @@ def test_the_networks_are_measured_in_parts(tmp_path):
     assert found["planted_edge_auroc"] > 0.5
 
 
-def test_one_part_of_the_brain_leaves_the_others_as_they_are(tmp_path):
+@pytest.mark.slow
+def test_brains_are_measured_in_parts_that_leave_the_others_as_they_are(tmp_path):
     path = tmp_path / "brain.json"
-    path.write_text(json.dumps({"quick": True, "planted_dose_r": 0.5}), encoding="utf-8")
-    done = run("--quick", "--json", path, "--only", "load", script="brain.py")
+    path.write_text(json.dumps({"quick": True, "abide_age_r": 0.5}), encoding="utf-8")
+    done = run("--quick", "--json", path, "--only", "step", "load", "planted", "null", script="brain.py")
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(path.read_text(encoding="utf-8"))
     assert unknown(found) == []
-    assert found["planted_dose_r"] == 0.5
+    assert found["abide_age_r"] == 0.5
     assert found["load100_sum_gap"] < 1e-3
     assert 0 < found["load100_cpu_s"] < found["load100_nibabel_cpu_s"]
-
-
-@pytest.mark.slow
-def test_planted_brains_are_measured_in_parts(tmp_path):
-    path = tmp_path / "brain.json"
-    done = run("--quick", "--json", path, "--only", "step", "planted", "null", script="brain.py")
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert unknown(found) == []
     assert found["step_loss_gap"] < 5e-4
     assert found["null_rejections"] <= found["null_plants"]
 

@@ -3,8 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 
 import nibabel
 import numpy as np
@@ -19,26 +17,14 @@ from kotowari.core.runfolder import RunFolder
 from kotowari.studies import brain
 from kotowari.studies.brain import VolumeStore, open_job
 from kotowari.studies.brain.job import FINAL, LABEL_TRAINED, OURS, UNTRAINED
-from typed_words import typed
+from typed_words import killed_after, typed
 
 ROLES = {"ours", "comparator", "trivial null", "chance", "untrained"}
 STAGES = ["read", "split", "features", "fit", "compare", "null", "reasons", "trust", "report"]
 QUESTIONS = ["age", "dose", "dose (log scale)", "dose and positive"]
 WORDS = ["age", "dose", "dose-and-positive"]  # files of the targets on their own scale
 # as soon as the encoder of the first fold is written, the process dies as if the system had killed it
-KILLED = """
-import os, signal, sys
-from kotowari.cli.main import main
-from kotowari.core import jobs
-write = jobs.write_bytes
-def write_and_die(path, content):
-    write(path, content)
-    if path.name == "fold-0.npz":
-        os.kill(os.getpid(), signal.SIGKILL)
-jobs.write_bytes = write_and_die
-sys.argv = ["kotowari", *sys.argv[1:]]
-raise SystemExit(main())
-"""
+KILLED = killed_after("fold-0.npz")
 
 pytestmark = pytest.mark.slow
 
@@ -265,13 +251,10 @@ def test_no_file_of_a_run_is_a_pickle_and_every_json_is_strict(whole):
 
 
 @pytest.fixture(scope="module")
-def killed(files, tmp_path_factory):
+def killed(files, tmp_path_factory, ready):
     """A run that the system killed between the encoder of the first fold and that of the second."""
     run = brain.run(files, tmp_path_factory.mktemp("killed") / "run", until="split", shown=False)
-    child = subprocess.run(
-        [sys.executable, "-c", KILLED, "resume", run.path], stderr=subprocess.DEVNULL, check=False, timeout=500
-    )
-    assert child.returncode == -signal.SIGKILL
+    assert ready.run(KILLED, "resume", run.path, warned="default").returncode == -signal.SIGKILL
     return run
 
 

@@ -1,8 +1,5 @@
 """Every example of the gallery runs without a warning, says something and draws something."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,24 +9,22 @@ EXAMPLES = sorted(FOLDER.glob("plot_*.py"))
 _RUN = """
 import runpy, sys
 import matplotlib.pyplot as plt
+plt.switch_backend("Agg")
 runpy.run_path(sys.argv[1], run_name="__main__")
 sys.stderr.write(f"pictures {len(plt.get_fignums())}")
 """
 
 
-def run_example(path):
-    """Return what an example prints, and how many pictures it leaves."""
-    environment = os.environ | {"MPLBACKEND": "Agg"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", _RUN, str(path)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip(), int(done.stderr.rpartition("pictures ")[2])
+@pytest.fixture
+def run_example(ready):
+    """Run an example in a process of its own; returns what it prints, and how many pictures it leaves."""
+
+    def run(path):
+        done = ready.run(_RUN, path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip(), int(done.stderr.rpartition("pictures ")[2])
+
+    return run
 
 
 def test_there_are_examples():
@@ -38,20 +33,20 @@ def test_there_are_examples():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_example_speaks_and_draws(path):
+def test_example_speaks_and_draws(path, run_example):
     text, pictures = run_example(path)
     assert text
     assert pictures >= 1
 
 
-def test_example_with_a_warning_is_caught(tmp_path):
+def test_example_with_a_warning_is_caught(tmp_path, run_example):
     path = tmp_path / "plot_wrong.py"
     path.write_text("import warnings\nwarnings.warn('old', DeprecationWarning)\n")
     with pytest.raises(AssertionError, match="DeprecationWarning"):
         run_example(path)
 
 
-def test_silent_example_is_seen_as_silent(tmp_path):
+def test_silent_example_is_seen_as_silent(tmp_path, run_example):
     path = tmp_path / "plot_silent.py"
     path.write_text("x = 1\n")
     assert run_example(path) == ("", 0)

@@ -4,6 +4,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from kotowari.report.plots import style
+from kotowari.studies.omics import study
+from kotowari.trust.intervals import bootstrap_interval
+
 PLANTED = [f"PLANT{number}" for number in range(10)]
 SMALL = {
     "layout": {"method": "pca"},
@@ -63,3 +67,26 @@ def write_files(folder, table, labels, sets, **changes):
         config[section] = config.get(section, {}) | values if isinstance(values, dict) else values
     (folder / "study.yaml").write_text(yaml.safe_dump(config))
     return folder / "study.yaml"
+
+
+def quick_runs(patch):
+    """Rest intervals on few draws, have one comparator, draw with few dots, and let the disk write when it likes.
+
+    Intervals, comparators and pictures have tests of their own, and take longer than all the rest.
+    """
+    patch.setattr("kotowari.trust.comparators.bootstrap_interval", _with_few_draws)
+    patch.setattr(study, "comparators", _one_comparator)
+    patch.setattr(style, "_drawn", _with_few_dots)
+    patch.setattr("kotowari.core.files.os.fsync", lambda _handle: None)
+
+
+def _with_few_draws(statistic, *arrays, **options):
+    return bootstrap_interval(statistic, *arrays, **(options | {"n_draws": 30}))
+
+
+def _one_comparator(*task, every=study.comparators, **options):
+    return dict(list(every(*task, **options).items())[:1])
+
+
+def _with_few_dots(canvas, dpi, drawn=style._drawn):
+    return drawn(canvas, dpi / 6)
