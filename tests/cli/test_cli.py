@@ -178,9 +178,11 @@ def test_the_doctor_names_version_extras_and_devices(kotowari):
 
 
 def test_the_doctor_names_what_is_missing(monkeypatch):
-    real = doctor.find_spec
+    real, whole = doctor.find_spec, doctor._is_installed
     monkeypatch.setattr(doctor, "find_spec", lambda name: None if name in ("torch", "umap") else real(name))
+    monkeypatch.setattr(doctor, "_is_installed", lambda name: name != "torch" and whole(name))
     told = list(doctor.lines())
-    assert "extra omics: lacks torch: pip install 'kotowari[omics]'" in told
+    for study in STUDIES:
+        assert f"extra {study}: lacks torch: pip install 'kotowari[{study}]'" in told
     assert told[-1] == "devices: torch is not installed"
     assert any(line.startswith("optional umap: not installed") for line in told)

@@ -83,11 +83,16 @@ def test_an_unknown_stage_leaves_nothing_behind(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_what_a_user_keeps_in_the_folder_stays_there(tmp_path):
+def test_a_folder_that_holds_what_is_the_users_is_refused_and_stays_as_it_is(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="no flour"):
-        run_study(bakery([], InputError("no flour"), at="mix"), Cake(), tmp_path, progress=HIDDEN)
+    log = []
+    with pytest.raises(InputError, match=r"holds files already, which might be written over\. Name a new folder"):
+        run_study(bakery(log), Cake(), tmp_path, progress=HIDDEN)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    assert log == []
+    (tmp_path / "empty").mkdir()
+    run_study(bakery(log), Cake(), tmp_path / "empty", progress=HIDDEN)
+    assert names(log) == ["mix", "bake", "serve"]
 
 
 def test_a_run_refused_at_a_later_stage_is_kept(tmp_path):

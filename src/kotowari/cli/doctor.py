@@ -2,33 +2,17 @@
 
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator
 from importlib import metadata
 from importlib.util import find_spec
 
+from kotowari.studies import STUDIES
+
 __all__ = ["lines"]
 
-_EXTRAS = {
-    "brain": ("lightning_fabric", "nibabel", "nilearn", "safetensors", "scipy", "sklearn", "torch"),
-    "genenet": ("h5py", "lightning_fabric", "numba", "pyarrow", "safetensors", "scipy", "sklearn", "torch"),
-    "cluster": ("dask", "dask_jobqueue", "distributed"),
-    "omics": (
-        "anndata",
-        "gseapy",
-        "h5py",
-        "lightning_fabric",
-        "numba",
-        "openTSNE",
-        "optuna",
-        "PIL",
-        "pyarrow",
-        "safetensors",
-        "scipy",
-        "sklearn",
-        "torch",
-    ),
-}
+_REQUIREMENT = re.compile(r"(?P<package>[A-Za-z0-9._-]+).*extra == ['\"](?P<extra>\w+)['\"]")
 _OPTIONAL = {"umap": "UMAP layouts (umap-learn)", "lightgbm": "gradient boosting and TreeSHAP by LightGBM"}
 
 
@@ -37,13 +21,27 @@ def lines() -> Iterator[str]:
     machine = f"{platform.system()} {platform.machine()}"
     yield f"kotowari {metadata.version('kotowari')}, Python {platform.python_version()}, {machine}"
     yield f"{os.cpu_count()} processors, {shutil.disk_usage('.').free / 1e9:.0f} GB free in this folder"
-    for extra, modules in _EXTRAS.items():
-        missing = [module for module in modules if find_spec(module) is None]
+    for extra in (*STUDIES, "cluster"):
+        missing = [package for package in _packages(extra) if not _is_installed(package)]
         state = f"lacks {', '.join(missing)}: pip install 'kotowari[{extra}]'" if missing else "complete"
         yield f"extra {extra}: {state}"
     for module, use in _OPTIONAL.items():
         yield f"optional {module}: {'there' if find_spec(module) else 'not installed'} ({use})"
     yield _devices()
+
+
+def _packages(extra: str) -> list[str]:
+    """Return what an extra asks for, as the installed package itself tells."""
+    found = map(_REQUIREMENT.match, metadata.requires("kotowari") or ())
+    return [match["package"] for match in found if match is not None and match["extra"] == extra]
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _devices() -> str:

@@ -1,6 +1,7 @@
 """The words to type; each parses, calls one function, prints, and leaves an exit code."""
 
 import os
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kotowari.core.errors import InputError, KotowariError
+from kotowari.core.errors import KotowariError
 from kotowari.core.notes import print_warnings_plainly
 
 _INTERRUPTED = 130
@@ -159,6 +160,8 @@ def doctor() -> None:
 def main() -> int:
     """Run one command: 0 done, 1 refused with one sentence, 2 wrong usage, 130 interrupted."""
     print_warnings_plainly()
+    # a queue ends its jobs so: what is under way is given up as by Ctrl-C, and no worker is left behind
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = int(app(prog_name="kotowari", standalone_mode=False) or 0)
     except typer.TyperException as error:  # wrong usage; what the parser raises can show itself, its base cannot
@@ -174,6 +177,8 @@ def main() -> int:
         place = f"{error.filename}: " if error.filename else ""
         print(f"kotowari: {place}{error.strerror or error}. Free space, or choose another folder.", file=sys.stderr)
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if code == _INTERRUPTED:  # the library may have caught Ctrl-C itself
         print("kotowari: stopped.", file=sys.stderr)
     return code
@@ -188,8 +193,6 @@ def _study(name: str) -> Any:
 def _start(face: Any, config: Any, out: Path | None, until: str | None) -> Any:
     from kotowari.core.study import run_study
 
-    if out is not None and out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file. Name a folder.")
     return run_study(face, config, out, command=["kotowari", *sys.argv[1:]], until=until)
 
 

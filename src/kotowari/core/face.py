@@ -79,10 +79,13 @@ class StudyPackage:
     ) -> Path:
         """Use a finished run on the new samples of ``table``; returns the file of the predictions in ``out``.
 
-        ``annotations`` holds what the run reads of a sample beside its table, where it reads something.
+        ``annotations`` holds what the run reads of a sample beside its table, where it reads something; ``out`` is a
+        new folder.
         """
+        from kotowari.core.files import require_new_folder
         from kotowari.core.runfolder import RunFolder
 
+        require_new_folder(Path(out))
         run_folder = folder if isinstance(folder, RunFolder) else RunFolder(Path(folder))
         more = None if annotations is None else Path(annotations)
         written: Path = self._numerical("study").apply(run_folder, Path(table), Path(out), more)

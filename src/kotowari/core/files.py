@@ -9,7 +9,7 @@ from typing import Any
 
 from kotowari.core.errors import InputError, RunFolderError
 
-__all__ = ["fingerprint", "read_json", "write_bytes", "write_json", "write_text"]
+__all__ = ["fingerprint", "read_json", "require_new_folder", "write_bytes", "write_json", "write_text"]
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -55,6 +55,20 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise InputError(f"{path}: is not valid JSON ({error}). It may have been edited or cut short.") from error
+
+
+def require_new_folder(path: Path) -> None:
+    """Refuse a folder that holds anything, so that nothing of the user's is written over.
+
+    Raises
+    ------
+    InputError
+        When the path is a file or a folder that is not empty.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: is a file. Name a folder.")
+    if path.is_dir() and any(path.iterdir()):
+        raise InputError(f"{path}: holds files already, which might be written over. Name a new folder.")
 
 
 def fingerprint(path: Path) -> dict[str, str | int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from kotowari.core.errors import InputError, RunFolderError
-from kotowari.core.files import read_json, write_json
+from kotowari.core.files import read_json, require_new_folder, write_json
 
 __all__ = ["SCHEMA", "Metric", "RunFolder", "next_run_folder"]
 
@@ -91,7 +91,7 @@ class RunFolder:
         command: Sequence[str],
         stages: Sequence[str],
     ) -> Self:
-        """Make a new run folder; a folder that already holds a run is refused."""
+        """Make a new run folder; a folder that already holds a run, or anything else, is refused."""
         path = Path(path)
         if (path / "run.json").exists():
             raise RunFolderError(
@@ -108,6 +108,7 @@ class RunFolder:
             "inputs": [],
             "stages": [{"name": name, "state": "waiting", "seconds": None} for name in stages],
         }
+        require_new_folder(path)
         write_json(path / "run.json", record)
         return cls(path)
 

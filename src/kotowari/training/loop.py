@@ -5,13 +5,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.wrappers import _FabricOptimizer
 from torch import Tensor, nn
 
 from kotowari.core.errors import DesignError, ShapeError
@@ -20,6 +18,10 @@ from kotowari.training.augment import augmented
 from kotowari.training.batches import Batches
 from kotowari.training.checkpoint import optimizer_tensors, read_checkpoint, restore_optimizer, write_checkpoint
 from kotowari.training.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.wrappers import _FabricOptimizer
 
 __all__ = ["FollowsProgress", "History", "Loss", "Samples", "train"]
 
@@ -140,6 +142,8 @@ def train(
         raise ShapeError.mismatch("train", "targets", (len(inputs), "output"), targets.shape)
     if len(train_index) == 0:
         raise DesignError("train: there is no sample to train on.")
+    from lightning_fabric import Fabric  # it loads torch's compiler, for seconds, which only a training needs
+
     fabric = Fabric(accelerator=device, devices=1, precision=precision)  # type: ignore[arg-type]  # literals by name
     state = _begun(network, loss, plan)
     if checkpoint is not None and checkpoint.exists():
@@ -170,9 +174,9 @@ def train(
 class _Course:
     """What stays the same from epoch to epoch."""
 
-    fabric: Fabric
+    fabric: "Fabric"
     network: nn.Module
-    optimizer: _FabricOptimizer
+    optimizer: "_FabricOptimizer"
     loss: Loss
     plan: TrainingPlan
     batches: Batches | None

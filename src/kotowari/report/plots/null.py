@@ -64,7 +64,10 @@ def draw_null(axes: Axes, null: FloatArray, observed: float, *, names: tuple[str
         _stack(axes, null)
         axes.set_xlabel(f" (a dot is a {unit})")
     else:
-        axes.hist(null, bins=_BINS, color=OTHER, edgecolor="white", lw=0.5)
+        ends = min(float(null.min()), observed), max(float(null.max()), observed)
+        room = 0.05 * (ends[1] - ends[0]) or 0.5
+        axes.hist(null, bins=_BINS, range=ends, color=OTHER, edgecolor="white", lw=0.5)
+        axes.set_xlim(ends[0] - room, ends[1] + room)
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.set_ylabel(f"{unit}s")
     _mark(axes, null, observed, names)
@@ -94,17 +97,12 @@ def _stack(axes: Axes, null: FloatArray) -> None:
 
 
 def _mark(axes: Axes, null: FloatArray, observed: float, names: tuple[str, str]) -> None:
-    """Draw the observed value, and name both at different heights, so that the names never meet."""
+    """Draw the observed value, and name both at different heights, on the side of the draws."""
     top = axes.get_ylim()[1]
     axes.set_ylim(0, top * 1.32)
     axes.vlines(observed, 0, top * 1.17, color=OURS, lw=2)
     beyond = observed > float(np.median(null))
     side = "right" if beyond else "left"
     axes.text(observed, top * 1.2, f"{names[1]} {significant(observed, 2)}", ha=side, color=OURS, weight="bold")
-    axes.text(
-        float(null.min() if beyond else null.max()),
-        top * 1.06,
-        names[0],
-        ha="left" if beyond else "right",
-        color=SOFT,
-    )
+    away = (-5.0 if beyond else 5.0, 0.0)
+    axes.annotate(names[0], (observed, top * 1.06), away, textcoords="offset points", ha=side, color=SOFT)
