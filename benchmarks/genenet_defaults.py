@@ -12,11 +12,12 @@ from kotowari.trust.folds import grouped_folds
 __all__ = ["option_scores"]
 
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "knn_half": {},
-    "knn_quarter": {"effective_samples": 0.25},
-    "gaussian_half": {"kernel": "gaussian"},
-    "gaussian_quarter": {"kernel": "gaussian", "effective_samples": 0.25},
-    "knn_half_adaptive": {"max_rounds": 3},
+    "study": {},
+    "knn_half": {"pooling": 0.0},
+    "knn_quarter": {"pooling": 0.0, "effective_samples": 0.25},
+    "gaussian_half": {"pooling": 0.0, "kernel": "gaussian"},
+    "gaussian_quarter": {"pooling": 0.0, "kernel": "gaussian", "effective_samples": 0.25},
+    "knn_half_adaptive": {"pooling": 0.0, "max_rounds": 3},
 }
 
 

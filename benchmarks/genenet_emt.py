@@ -113,4 +113,4 @@ def _effects(genes: pd.DataFrame, factors: list[str], axis: Floats, fold: Fold, 
     places = pd.Series(np.clip(axis, *ends), index=genes.index)
     stack = profiler.coefficients(places)
     centred = genes[factors] - training[factors].mean()
-    return stack.regulatory_effect(centred, 1).to_dense(limit_gb=2).astype(np.float64)
+    return stack.regulatory_effect(centred, 1, centred=False).to_dense(limit_gb=2).astype(np.float64)

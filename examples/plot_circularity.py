@@ -26,9 +26,7 @@ rng = np.random.default_rng(0)
 # one edge carries: the expression of its regulator, but only where the edge is on.
 
 edge = phantom.shapes.query("shape == 'bump'").iloc[-1]
-carried = phantom.truth.regulatory_effect(X - X.mean(), 1).select(
-    regulators=[edge["regulator"]], targets=[edge["target"]]
-)
+carried = phantom.truth.regulatory_effect(X, 1).select(regulators=[edge["regulator"]], targets=[edge["target"]])
 carried = np.asarray(carried.to_dense()[:, 0, 0], dtype=float)
 responses = {
     "follows the modulator": np.sin(5 * m) + 0.3 * rng.normal(size=len(m)),
@@ -50,7 +48,9 @@ for fold in folds:
     stack = profiler.coefficients(np.clip(m, lowest, highest))
     table = X.set_axis(stack.samples)
     coefficients.append(stack.to_dense().reshape(len(X), -1))
-    effects.append(stack.regulatory_effect(table - table.iloc[fold.train].mean(), 1).to_dense().reshape(len(X), -1))
+    effects.append(
+        stack.regulatory_effect(table - table.iloc[fold.train].mean(), 1, centred=False).to_dense().reshape(len(X), -1)
+    )
 
 # %%
 # What the guard says

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from kotowari.report.plots import style
 from kotowari.studies.genenet import job, target_scores
 from kotowari.studies.genenet.fitting import make_trip
 from kotowari.trust import comparators
@@ -15,12 +16,13 @@ TARGETS = [f"T{number}" for number in range(10)]
 OTHERS = [f"OTHER{number}" for number in range(6)]
 STEADY, SWITCHED = ("TF0", "T0"), ("TF1", "T1")
 SMALL = {
-    "network": {"n_lambdas": 8},
+    "network": {"n_lambdas": 8, "pooling": 0.0},
     "prediction": {"response": "status", "core": 2, "starts": ["hosvd"], "max_edges": 60},
     "validation": {"n_splits": 2},
     "trust": {
         "n_permutations": 2,
         "n_edge_permutations": 2,
+        "n_constant_refits": 2,
         "n_subsamples": 2,
         "n_bootstraps": 3,
         "n_top": 5,
@@ -30,7 +32,9 @@ SMALL = {
     },
     "workers": 1,
 }
-NO_REFITS = dict.fromkeys(["n_permutations", "n_edge_permutations", "n_subsamples", "n_bootstraps"], 0)
+NO_REFITS = dict.fromkeys(
+    ["n_permutations", "n_edge_permutations", "n_constant_refits", "n_subsamples", "n_bootstraps"], 0
+)
 NETWORKS_ONLY = {"prediction": {"response": None}, "trust": NO_REFITS | {"implant_repeats": 0}}
 
 
@@ -121,10 +125,15 @@ def write_files(folder, files=None, **changes):
 
 
 def quick_fits(patch):
-    """Rest intervals on few draws and predictions on few steps: both have tests of their own, and take the longest."""
+    """Rest intervals on few draws and predictions on few steps, draw with few dots, let the disk write when it likes.
+
+    Each of these has tests of its own, and they take the longest.
+    """
     for module in (comparators, target_scores):
         patch.setattr(module, "bootstrap_interval", _with_few_draws)
     patch.setattr(job, "make_trip", _with_few_steps)
+    patch.setattr(style, "_drawn", _with_few_dots)
+    patch.setattr("kotowari.core.files.os.fsync", lambda _handle: None)
 
 
 def _with_few_steps(config, task, seed, **options):
@@ -133,3 +142,7 @@ def _with_few_steps(config, task, seed, **options):
 
 def _with_few_draws(statistic, *arrays, **options):
     return bootstrap_interval(statistic, *arrays, **(options | {"n_draws": 30}))
+
+
+def _with_few_dots(canvas, dpi, drawn=style._drawn):
+    return drawn(canvas, dpi / 6)

@@ -9,6 +9,7 @@ from kotowari.core.errors import DesignError, InputError
 from kotowari.studies.genenet import gene_permutation as module
 from kotowari.studies.genenet.gene_permutation import edge_permutation
 from kotowari.studies.genenet.model.edge_bootstrap import bootstrap_edges
+from kotowari.studies.genenet.model.edge_p_values import FoundEdges, pooled_p_of_found
 from kotowari.studies.genenet.model.profiler import NetworkProfiler
 from kotowari.studies.genenet.model.selection_frequency import selection_frequency
 from kotowari.trust.permutation import permutation_p, pooled_p, sequential_p
@@ -128,7 +129,8 @@ def test_pooled_p_is_that_of_the_dense_table(rng):
     null = np.where(rng.random((7, 30)) < 0.3, rng.random((7, 30)), 0.0)
     observed = np.sort(rng.random(5))[::-1]
     wide = np.r_[observed, np.zeros(25)]
-    got = module._pooled_p(observed, [row[row > 0] for row in null], 30)
+    draws = [FoundEdges(np.flatnonzero(row), row[row > 0]) for row in null]
+    got = pooled_p_of_found(observed, draws, 30)
     np.testing.assert_allclose(got, pooled_p(wide, null)[:5])
 
 

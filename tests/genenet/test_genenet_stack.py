@@ -271,9 +271,9 @@ def dense_effects(dense, x):
 def test_effects_over_paths_equal_dense_matrix_products(dense, rng):
     dense[:, R - 3 :, :3] = rng.normal(size=(N, 3, 3))  # self-edges and circles, too
     x = rng.normal(size=(N, R))
-    effect = stacked(dense).regulatory_effect(x)
+    effect = stacked(dense).regulatory_effect(x, centred=False)
     np.testing.assert_allclose(effect.to_dense(), dense_effects(dense, x), rtol=8 * EPS, atol=8 * EPS)
-    short = stacked(dense).regulatory_effect(x, 1)
+    short = stacked(dense).regulatory_effect(x, 1, centred=False)
     direct = np.where(own_pairs(), 0, dense) * x[:, :, None]
     np.testing.assert_allclose(short.to_dense(), direct, rtol=8 * EPS)
     wrong = dense.astype(np.float64) @ np.ones((T, T))
@@ -281,12 +281,24 @@ def test_effects_over_paths_equal_dense_matrix_products(dense, rng):
     assert effect.quantity == "regulatory effect"
 
 
+def test_effects_do_not_depend_on_how_high_a_regulator_stands(dense, rng):
+    x, level = rng.normal(size=(N, R)), rng.uniform(5, 12, R)
+    stack = stacked(dense)
+    low, high = (stack.regulatory_effect(values).to_dense() for values in (x, x + level))
+    np.testing.assert_allclose(high, low, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(low, dense_effects(dense, x - x.mean(0)), rtol=8 * EPS, atol=8 * EPS)
+    told = stack.regulatory_effect(x + level, centred=False).to_dense()
+    assert np.abs(told).sum() > 3 * np.abs(low).sum()
+
+
 def test_effects_of_some_targets_and_of_a_named_table_are_the_same(stack, dense, rng):
     x = rng.normal(size=(N, R))
     table = pd.DataFrame(x, index=NAMES["samples"], columns=NAMES["regulators"]).sample(frac=1, random_state=0)
     table["other"] = 1.0
     part = stack.regulatory_effect(table, targets=["T5", "T1"])
-    np.testing.assert_allclose(part.to_dense(), dense_effects(dense, x)[:, :, [5, 1]], rtol=8 * EPS, atol=8 * EPS)
+    np.testing.assert_allclose(
+        part.to_dense(), dense_effects(dense, x - x.mean(0))[:, :, [5, 1]], rtol=8 * EPS, atol=8 * EPS
+    )
     with pytest.raises(InputError, match=r"the table lacks 1 regulators \(R1\)"):
         stack.regulatory_effect(table.drop(columns="R1"))
     with pytest.raises(InputError, match="the expression of R2 in S1 is missing"):

@@ -3,8 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from html import escape
 
 import networkx as nx
@@ -33,26 +31,21 @@ from kotowari.core.runfolder import RunFolder
 from kotowari.studies import genenet
 from kotowari.studies.genenet import NetworkStack, open_job
 from kotowari.studies.genenet.chance import _response
-from typed_words import typed
+from typed_words import killed_after, typed
 
 ROLES = {"ours", "comparator", "trivial null", "chance", "untrained"}
 STAGES = ["read", "split", "networks", "fit", "compare", "null", "reasons", "trust", "report"]
-EDGE_CHECKS = ["one network for all", "stability", "false selections", "edges against chance", "detection limit"]
+EDGE_CHECKS = [
+    "one network for all",
+    "stability",
+    "false selections",
+    "edges against chance",
+    "coefficients that change",
+    "detection limit",
+]
 PREDICTION_CHECKS = ["circularity", "chance", "untrained directions", "completeness", "knock-out"]
 # as soon as the networks of the first fold are written, the process dies as if the system had killed it
-KILLED = """
-import os, signal, sys
-from kotowari.cli.main import main
-from kotowari.core import jobs
-write = jobs.write_bytes
-def write_and_die(path, content):
-    write(path, content)
-    if path.name == "fold-0.npz":
-        os.kill(os.getpid(), signal.SIGKILL)
-jobs.write_bytes = write_and_die
-sys.argv = ["kotowari", *sys.argv[1:]]
-raise SystemExit(main())
-"""
+KILLED = killed_after("fold-0.npz")
 
 pytestmark = pytest.mark.slow
 
@@ -236,13 +229,10 @@ def test_no_file_of_a_run_is_a_pickle_and_every_json_is_strict(whole):
 
 
 @pytest.fixture(scope="module")
-def killed(files, tmp_path_factory):
+def killed(files, tmp_path_factory, ready):
     """A run that the system killed between the networks of the first fold and those of the second."""
     run = genenet.run(files, tmp_path_factory.mktemp("killed") / "run", until="split", shown=False)
-    child = subprocess.run(
-        [sys.executable, "-c", KILLED, "resume", run.path], stderr=subprocess.DEVNULL, check=False, timeout=300
-    )
-    assert child.returncode == -signal.SIGKILL
+    assert ready.run(KILLED, "resume", run.path, warned="default").returncode == -signal.SIGKILL
     return run
 
 
@@ -279,6 +269,13 @@ def test_stages_that_are_done_again_give_the_same_bytes(whole, tmp_path, monkeyp
     assert_same_results(tmp_path / "run", whole.path)
 
 
+def test_refits_keep_the_share_of_one_network_that_the_whole_table_chose(ran):
+    job = open_job(ran(network={"pooling": "cv"}, until="networks", **NETWORKS_ONLY))
+    assert 0 < job.profiler.pooling_ <= 1
+    assert job.fresh_profiler().pooling == job.profiler.pooling_
+    assert job.fresh_profiler().get_params()["kernel"] == job.config.network.kernel
+
+
 def test_another_seed_draws_otherwise_so_that_equal_bytes_mean_something(whole, ran):
     other = ran(seed=1, until="networks")
     assert (other.path / "splits.json").read_bytes() != (whole.path / "splits.json").read_bytes()
@@ -293,7 +290,9 @@ def test_another_seed_draws_otherwise_so_that_equal_bytes_mean_something(whole, 
 
 def test_new_samples_get_networks_predictions_and_reasons(whole, tmp_path, monkeypatch, capsys):
     table = make_table(20, seed=9)
-    table[table.columns[::-1]].assign(EXTRA=1.0).to_csv(tmp_path / "new.csv")
+    used = [gene for gene in table.columns[::-1] if gene in {*REGULATORS, *TARGETS, *UP, *DOWN}]
+    assert len(used) < table.shape[1], "what nothing is made of may be absent"
+    table[used].assign(EXTRA=1.0).to_csv(tmp_path / "new.csv")
     assert typed(monkeypatch, "apply", whole.path, tmp_path / "new.csv", "--out", tmp_path / "said") == 0
     assert capsys.readouterr().out == f"{tmp_path / 'said' / 'predictions.csv'}\n"
     said = pd.read_csv(tmp_path / "said" / "predictions.csv", index_col="sample")
@@ -332,7 +331,12 @@ def test_the_report_can_be_written_again(whole, tmp_path, monkeypatch, capsys):
 def test_without_a_response_there_are_networks_and_a_report_on_them(ran):
     run = ran(pictures=True, **NETWORKS_ONLY)
     assert {row.target for row in run.metrics()} == {"expression of the targets"}
-    assert list(checks_of(run, "edges")) == ["one network for all", "stability", "edges against chance"]
+    assert list(checks_of(run, "edges")) == [
+        "one network for all",
+        "stability",
+        "edges against chance",
+        "coefficients that change",
+    ]
     assert not (run.path / "evidence" / "contributions.json").exists()
     assert not (run.path / "tables" / "predictions.csv").exists()
     page = (run.path / "report.html").read_text()

@@ -13,6 +13,7 @@ from kotowari.core.face import StudyPackage
 
 if TYPE_CHECKING:
     from kotowari.studies.genenet.adjustment import CovariateAdjustment
+    from kotowari.studies.genenet.changing_coefficients import VaryingEdges, varying_edges
     from kotowari.studies.genenet.config import Config
     from kotowari.studies.genenet.edge_implant import EdgeImplant
     from kotowari.studies.genenet.edge_scoring import EdgeScores, edge_scores
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from kotowari.studies.genenet.model.edge_bootstrap import EdgeIntervals, bootstrap_edges
     from kotowari.studies.genenet.model.knock_out import KnockOut, knock_out
     from kotowari.studies.genenet.model.profiler import NetworkProfiler
+    from kotowari.studies.genenet.model.regulator_ranking import rank_regulators
     from kotowari.studies.genenet.model.selection_frequency import SelectionFrequency, selection_frequency
     from kotowari.studies.genenet.model.signature import SignatureScore
     from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
@@ -59,6 +61,7 @@ _HOMES = {
     "TensorReconstructionClassifier": "model.trip",
     "TensorReconstructionCox": "model.trip",
     "TensorReconstructionRegressor": "model.trip",
+    "VaryingEdges": "changing_coefficients",
     "bootstrap_edges": "model.edge_bootstrap",
     "edge_permutation": "gene_permutation",
     "edge_scores": "edge_scoring",
@@ -67,8 +70,10 @@ _HOMES = {
     "permutation_p_values": "model.trip_permutation",
     "permute_within_bins": "guard",
     "planted_modules": "phantom_modules",
+    "rank_regulators": "model.regulator_ranking",
     "selection_frequency": "model.selection_frequency",
     "simulate_networks": "phantom",
+    "varying_edges": "changing_coefficients",
 }
 __all__ = [
     "NAME",
@@ -93,6 +98,7 @@ __all__ = [
     "TensorReconstructionClassifier",
     "TensorReconstructionCox",
     "TensorReconstructionRegressor",
+    "VaryingEdges",
     "apply",
     "bootstrap_edges",
     "demo",
@@ -104,10 +110,12 @@ __all__ = [
     "permutation_p_values",
     "permute_within_bins",
     "planted_modules",
+    "rank_regulators",
     "run",
     "selection_frequency",
     "simulate_networks",
     "stages",
+    "varying_edges",
 ]
 
 _PACKAGE = StudyPackage(__name__, _HOMES)

@@ -32,7 +32,8 @@ def apply(folder: RunFolder, table: Path, out: Path, annotations: Path | None = 
     folder
         The run.
     table
-        New samples, laid out as the table of the run; other genes are ignored, missing ones refused.
+        New samples, laid out as the table of the run. They need its regulators, targets and the genes of its score;
+        others are ignored.
     out
         Folder for ``networks/`` (see :func:`write_networks`), ``predictions.csv`` (modulator, whether it lay beyond the
         samples of the run, prediction: class with probabilities, value, or log hazard relative to the mean network)
@@ -67,13 +68,17 @@ def apply(folder: RunFolder, table: Path, out: Path, annotations: Path | None = 
 
 
 def _prepared(job: GenenetJob, new: NewTable, name: str) -> tuple[pd.DataFrame, npt.NDArray[np.float64]]:
-    absent = [gene for gene in job.samples.X.columns if gene not in new.X.columns]
+    absent = [gene for gene in job.whole.needed if gene not in new.X.columns]
     if absent:
         raise InputError(
-            f"{name}: lacks {len(absent)} of {job.samples.X.shape[1]} genes of the run ({few(absent)}). Add them, or "
-            "run the study again on the genes that both tables have."
+            f"{name}: lacks {len(absent)} of the {len(job.whole.needed)} genes that the run uses ({few(absent)}). Add "
+            "them, or run the study again on the genes that both tables have."
         )
-    X = job.whole.adjusted(new.X[list(job.samples.X.columns)], new.covariates)
+    # genes that nothing is made of may be absent; any number will do for them
+    known = new.X.reindex(columns=job.samples.X.columns)
+    unused = [gene for gene in known.columns if gene not in set(job.whole.needed)]
+    known[unused] = known[unused].fillna(job.samples.X[unused].mean())
+    X = job.whole.adjusted(known, new.covariates)
     return X, job.whole.axis(X, new.modulator, new.second)
 
 

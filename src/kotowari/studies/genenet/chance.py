@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kotowari.core.errors import DesignError
 from kotowari.core.jobs import Arrays, load_arrays
 from kotowari.core.progress import Progress
-from kotowari.studies.genenet.fitting import explain_fold, make_profiler
+from kotowari.studies.genenet.changing_coefficients import VaryingEdges, varying_edges
+from kotowari.studies.genenet.fitting import explain_fold
 from kotowari.studies.genenet.gene_permutation import EdgePermutation, edge_permutation
 from kotowari.studies.genenet.guard import GENES_ROW, SPLINE_ROW
 from kotowari.studies.genenet.job import OURS, GenenetJob
@@ -17,7 +19,15 @@ from kotowari.trust.comparators import chance_rows, point_scores
 from kotowari.trust.folds import Fold
 from kotowari.trust.permutation import permuted
 
-__all__ = ["CHANCE", "edges_against_chance", "may_permute_genes", "null_parts", "permute_genes", "permute_responses"]
+__all__ = [
+    "CHANCE",
+    "coefficients_against_constant",
+    "edges_against_chance",
+    "may_permute_genes",
+    "null_parts",
+    "permute_genes",
+    "permute_responses",
+]
 
 CHANCE = "permuted responses"
 
@@ -39,8 +49,8 @@ def edges_against_chance(job: GenenetJob, progress: Progress) -> EdgePermutation
     trust = job.config.trust
     with progress.bar("Networks of permuted genes", 1 + trust.n_edge_permutations) as advance:
         return edge_permutation(
-            make_profiler(job.config, job.seed("networks")),
-            job.centred,
+            job.fresh_profiler(),
+            job.X,
             job.axis,
             regulators=job.whole.regulators,
             targets=job.whole.targets,
@@ -49,6 +59,39 @@ def edges_against_chance(job: GenenetJob, progress: Progress) -> EdgePermutation
             path_length=job.config.network.path_length,
             random_state=job.seed("edge permutations"),
             shards=job.shards("edge-permutations"),
+            workers=job.config.workers,
+            advance=advance,
+            cluster=job.cluster,
+        )
+
+
+def coefficients_against_constant(job: GenenetJob, progress: Progress) -> VaryingEdges | str:
+    """Return which coefficients change, against networks in which none does, or why that is not known.
+
+    Refits that are kept are not made again.
+    """
+    if not job.config.trust.n_constant_refits:
+        return "No networks of constant coefficients were asked for, so it is not known which coefficients change."
+    try:
+        return _varying(job, progress)
+    except DesignError as few:
+        return f"It is not known which coefficients change. {few}"
+
+
+def _varying(job: GenenetJob, progress: Progress) -> VaryingEdges:
+    trust = job.config.trust
+    with progress.bar("Networks of constant coefficients", 1 + trust.n_constant_refits) as advance:
+        return varying_edges(
+            # one network drawn into all of them is constant, and would only shrink what is asked for
+            job.fresh_profiler(pooling=0.0),
+            job.X,
+            job.axis,
+            regulators=job.whole.regulators,
+            targets=job.whole.targets,
+            n_draws=trust.n_constant_refits,
+            groups=job.samples.groups,
+            random_state=job.seed("constant coefficients"),
+            shards=job.shards("constant-coefficients"),
             workers=job.config.workers,
             advance=advance,
             cluster=job.cluster,

@@ -1,7 +1,7 @@
 """Every option of the genenet study, with unit and default. Loads no torch, so that `init` answers at once."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -84,6 +84,9 @@ class Network(Options):
     n_lambdas: int = Field(30, ge=2, description="penalties on a path")
     ridges: tuple[float, ...] = Field((0.01,), description="quadratic penalties tried")
     max_rounds: int = Field(1, ge=1, description="most rounds of adaptive weights; 1 = plain elastic net")
+    pooling: Literal["cv"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        "cv", description="share of one network for all samples in every network, 0 to 1; cv: as predicts best"
+    )
     n_nodes: int | None = Field(None, ge=2, description="solve at so many modulator values; null = at every sample")
     path_length: Literal[1, 2] = Field(2, description="longest path of a regulatory effect")
     block_size: int = Field(32, ge=1, description="targets in one block of work")
@@ -154,6 +157,9 @@ class Trust(Options):
 
     n_permutations: int = Field(20, ge=0, description="refits of the prediction with permuted responses")
     n_edge_permutations: int = Field(20, ge=0, description="refits of all networks with genes permuted within bins")
+    n_constant_refits: int = Field(
+        20, ge=0, description="refits of all networks on targets whose coefficients are constant"
+    )
     n_subsamples: int = Field(10, ge=0, description="pairs of half samples for the selection frequency of edges")
     n_bootstraps: int = Field(25, ge=0, description="bootstraps for the intervals of coefficients")
     n_top: int = Field(100, ge=1, description="edges called selected, and knocked out: the highest scores")
@@ -173,6 +179,7 @@ _PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
         "trust": {
             "n_permutations": 199,
             "n_edge_permutations": 99,
+            "n_constant_refits": 99,
             "n_subsamples": 50,
             "n_bootstraps": 50,
             "implant_repeats": 5,
@@ -186,6 +193,7 @@ _PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
         "trust": {
             "n_permutations": 999,
             "n_edge_permutations": 199,
+            "n_constant_refits": 199,
             "n_subsamples": 100,
             "n_bootstraps": 200,
             "implant_repeats": 20,

@@ -59,6 +59,7 @@ def make_profiler(config: Config, seed: int, **options: Any) -> NetworkProfiler:
         "n_lambdas": network.n_lambdas,
         "ridges": network.ridges,
         "max_rounds": network.max_rounds,
+        "pooling": network.pooling,
         "n_nodes": network.n_nodes,
         "block_size": network.block_size,
         "random_state": seed,
@@ -68,7 +69,7 @@ def make_profiler(config: Config, seed: int, **options: Any) -> NetworkProfiler:
 
 def one_network_for_all(config: Config, seed: int) -> NetworkProfiler:
     """Return the comparator: the same regression with all samples weighing the same everywhere, so one network."""
-    return make_profiler(config, seed, kernel="gaussian", bandwidth=_WIDE, n_nodes=2)
+    return make_profiler(config, seed, kernel="gaussian", bandwidth=_WIDE, n_nodes=2, pooling=0.0)
 
 
 def fit_networks(samples: Samples, config: Config, fold: Fold, seed: int) -> Arrays:
@@ -135,7 +136,7 @@ def effects_of(
     """
     centre = train.mean()
     effects = [
-        stack.regulatory_effect(table - centre, config.network.path_length)
+        stack.regulatory_effect(table - centre, config.network.path_length, centred=False)
         for stack, table in zip(stacks, tables, strict=True)
     ]
     first = effects[0].edge_list()
@@ -165,7 +166,7 @@ def effect_changes(stack: NetworkStack, X: pd.DataFrame, path_length: Literal[1,
 
     ``X`` is the table of the stack's samples; each gene counts less its mean.
     """
-    table = stack.regulatory_effect(X - X.mean(), path_length).change_along_modulator("percentile")
+    table = stack.regulatory_effect(X, path_length).change_along_modulator("percentile")
     unit = X.std(ddof=0)[table["target"]].to_numpy()
     for column in ("low", "high", "change"):
         table[column] = table[column] / unit

@@ -15,10 +15,11 @@ from kotowari.core.jobs import Arrays
 from kotowari.core.progress import Advance
 from kotowari.core.seeds import derive_seed
 from kotowari.studies.genenet.guard import permute_within_bins
-from kotowari.studies.genenet.model.edge_refits import RefitTable, run_refits, unit_of_rows
+from kotowari.studies.genenet.model.edge_p_values import FoundEdges, family_wise_p, pooled_p_of_found, q_of_found
+from kotowari.studies.genenet.model.edge_refits import RefitTable, refits_at_once, run_refits, unit_of_rows
 from kotowari.studies.genenet.model.edge_statistic import Statistic, edge_statistic
 from kotowari.studies.genenet.model.profiler import NetworkProfiler
-from kotowari.trust.permutation import QValues, q_values, sequential_p, smallest_p, smallest_p_sentence
+from kotowari.trust.permutation import QValues, sequential_p, smallest_p_sentence
 
 __all__ = ["EdgePermutation", "edge_permutation"]
 
@@ -27,7 +28,6 @@ Cells = npt.NDArray[np.int64]
 Names = npt.NDArray[np.object_]
 
 _SAMPLES_A_BIN, _FEWEST_SAMPLES, _FEWEST_BINS = 10, 5, 5
-_TIE = 1e-12  # sums taken in another order differ in their last digits; that must not count as smaller
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +151,8 @@ def edge_permutation(
         As in :meth:`NetworkProfiler.fit`. Samples must be independent given the modulator.
     statistic
         ``"strength"``: mean absolute coefficient, genes in standard deviations. ``"change"``: change of the regulatory
-        effect from the 5th to the 95th percentile of the samples; X counts in its units, so that a regulator's level
-        counts. See :func:`kotowari.studies.genenet.model.edge_statistic.edge_statistic`.
+        effect from the 5th to the 95th percentile of the samples. See
+        :func:`kotowari.studies.genenet.model.edge_statistic.edge_statistic`.
     n_permutations
         B, 1 or more; 199 reaches p = 0.005.
     n_exceeding
@@ -199,7 +199,7 @@ def edge_permutation(
     _require_lone_samples(groups, len(table.values))
     n_bins = _default_bins(table.modulator) if n_bins is None else n_bins
     wanted: tuple[Statistic, ...] = (statistic,) if shards is None else get_args(Statistic)
-    draws: list[Floats] = []
+    draws: list[FoundEdges] = []
     with as_cluster(cluster, n_workers=workers) as opened:
         plan = _Plan(table, n_bins, wanted, path_length, random_state, shards, workers, advance, opened)
         results = plan.results(1 + n_permutations)
@@ -211,18 +211,18 @@ def edge_permutation(
             n_exceeding=n_exceeding,
             max_draws=n_permutations,
         )
-    maxima = np.array([draw.max(initial=0.0) for draw in draws])
+    maxima = np.array([draw.largest for draw in draws])
     order = np.lexsort((cell, -value))
     cell, value = cell[order], value[order]
     regulator, target = table.names(cell)
-    pooled = _pooled_p(value, draws, table.n_possible)
+    pooled = pooled_p_of_found(value, draws, table.n_possible)
     return EdgePermutation(
         regulator=regulator,
         target=target,
         value=value,
-        p=_family_wise_p(value, maxima, n_exceeding, n_permutations),
+        p=family_wise_p(value, maxima, n_exceeding=n_exceeding, max_draws=n_permutations),
         pooled_p=pooled,
-        q=_q_values(pooled, table.n_possible, len(draws)),
+        q=q_of_found(pooled, table.n_possible, len(draws)),
         maxima=maxima,
         n_possible=table.n_possible,
         n_bins=n_bins,
@@ -250,7 +250,8 @@ class _Plan:
         first = 0
         while first < n_refits:
             jobs = dict([self._job(first)])
-            jobs |= dict(map(self._job, range(first + 1, min(first + self._n_at_once(*jobs), n_refits))))
+            wave = refits_at_once(*jobs, shards=self.shards, workers=self.workers, cluster=self.cluster)
+            jobs |= dict(map(self._job, range(first + 1, min(first + wave, n_refits))))
             first += len(jobs)
             yield from run_refits(
                 _refit, jobs, shards=self.shards, workers=self.workers, advance=self.advance, cluster=self.cluster
@@ -262,21 +263,15 @@ class _Plan:
         key = self.table.key(f"permutation-{number:05d}", *own, self.path_length, repr(self.statistics))
         return key, (self.table, number, seed, self.n_bins, self.statistics, self.path_length)
 
-    def _n_at_once(self, key: str) -> int:
-        """Return the size of the batch that begins with ``key``; no cluster is asked for a refit that is kept."""
-        if self.shards is not None and (self.shards / f"{key}.npz").is_file():
-            return 1
-        return self.workers if self.cluster is None else self.cluster.n_processes
 
-
-def _maxima(results: Iterator[Arrays], statistic: Statistic, draws: list[Floats]) -> Iterator[float]:
+def _maxima(results: Iterator[Arrays], statistic: Statistic, draws: list[FoundEdges]) -> Iterator[float]:
     """Yield the largest value of one refit after the other, and append all its values to ``draws``.
 
     What was made beyond the last one asked for is not appended.
     """
     for result in results:
-        draws.append(result[f"{statistic}_value"])
-        yield float(draws[-1].max(initial=0.0))
+        draws.append(FoundEdges(result[f"{statistic}_cell"], result[f"{statistic}_value"]))
+        yield draws[-1].largest
 
 
 def _refit(
@@ -320,28 +315,3 @@ def _require_lone_samples(groups: npt.ArrayLike | None, n_samples: int) -> None:
             f"edge_permutation: {int((counts > 1).sum())} groups hold several samples, which are not independent; "
             "permuted one by one they would make the null too narrow. Keep one sample of each group."
         )
-
-
-def _family_wise_p(value: Floats, maxima: Floats, n_exceeding: int, n_permutations: int) -> Floats:
-    """Return the sequential p of every edge; edges between the same two maxima share one."""
-    below = np.searchsorted(np.sort(maxima), value - _TIE * value, side="left")
-    _, member, kind = np.unique(below, return_index=True, return_inverse=True)
-    of_kind = [
-        sequential_p(float(value[k]), maxima.tolist(), n_exceeding=n_exceeding, max_draws=n_permutations).p
-        for k in member
-    ]
-    return np.array(of_kind, dtype=np.float64)[kind]
-
-
-def _pooled_p(value: Floats, draws: Sequence[Floats], n_possible: int) -> Floats:
-    """Return what :func:`kotowari.trust.permutation.pooled_p` gives, without a dense table of refits and edges."""
-    null = np.sort(np.concatenate(draws))
-    n_reached = len(null) - np.searchsorted(null, value - _TIE * value, side="left")
-    return np.asarray((1 + n_reached) / (1 + len(draws) * n_possible))
-
-
-def _q_values(pooled: Floats, n_possible: int, n_refits: int) -> QValues:
-    every = np.ones(n_possible)
-    every[: len(pooled)] = pooled
-    found = q_values(every, smallest=smallest_p(n_refits, n_pooled=n_possible))
-    return found if found.q is None else QValues(found.q[: len(pooled)], found.sentence)

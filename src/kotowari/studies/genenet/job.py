@@ -16,7 +16,7 @@ from kotowari.core.options import validated
 from kotowari.core.runfolder import Metric, RunFolder
 from kotowari.studies.genenet.config import Config, ResponseKind
 from kotowari.studies.genenet.data import Samples, read_inputs, read_samples
-from kotowari.studies.genenet.fitting import effects_of, make_trip, unpacked_effects
+from kotowari.studies.genenet.fitting import effects_of, make_profiler, make_trip, unpacked_effects
 from kotowari.studies.genenet.model.profiler import NetworkProfiler
 from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
 from kotowari.studies.genenet.model.stack import NetworkStack
@@ -70,11 +70,6 @@ class GenenetJob(Job[Config]):
         """The modulator of all samples, fitted on all of them."""
         return self.whole.axis(self.X, self.samples.modulator, self.samples.second)
 
-    @cached_property
-    def centred(self) -> pd.DataFrame:
-        """The adjusted table, each gene less its mean, so that an effect counts by what it carries."""
-        return self.X - self.X.mean()
-
     @property
     def modulator_name(self) -> str:
         """What the samples are ordered by, in words."""
@@ -104,6 +99,14 @@ class GenenetJob(Job[Config]):
         """The networks of all samples, as the stage `networks` left them."""
         profiler: NetworkProfiler = NetworkProfiler.load(self.network_folder)
         return profiler
+
+    def fresh_profiler(self, **options: Any) -> NetworkProfiler:
+        """Return an unfitted profiler for refits on changed tables; ``options`` are laid over what is configured.
+
+        It keeps the share of one network that the whole table chose: chosen anew where every relation is broken it
+        would rise, and hold the changes by chance too small.
+        """
+        return make_profiler(self.config, self.seed("networks"), **({"pooling": self.profiler.pooling_} | options))
 
     @cached_property
     def networks(self) -> NetworkStack:

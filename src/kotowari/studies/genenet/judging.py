@@ -11,9 +11,9 @@ from kotowari.core.errors import DesignError
 from kotowari.core.evidence import Check, Evidence, Verdict
 from kotowari.core.jobs import Arrays
 from kotowari.core.progress import Progress
-from kotowari.studies.genenet.chance import may_permute_genes
+from kotowari.studies.genenet.chance import coefficients_against_constant, may_permute_genes
 from kotowari.studies.genenet.edge_implant import EdgeImplant, PlantedEdges
-from kotowari.studies.genenet.fitting import contributions_of, effect_changes, make_profiler
+from kotowari.studies.genenet.fitting import contributions_of, effect_changes
 from kotowari.studies.genenet.guard import PredictionVerdict
 from kotowari.studies.genenet.job import OURS, SUBSPACE, GenenetJob
 from kotowari.studies.genenet.model.knock_out import knock_out
@@ -39,7 +39,7 @@ _MOST_DRAWN = 2_000_000  # possible edges on the curve of stability
 
 def judge(job: GenenetJob, progress: Progress) -> None:
     """Run every test, and write the evidence with its verdicts."""
-    checks = [_gain_check(job), *_stability(job), _edge_chance(job)]
+    checks = [_gain_check(job), *_stability(job), _edge_chance(job), _changing(job)]
     if job.config.trust.implant_repeats:
         checks.append(_implants(job, progress))
     _edge_evidence(job, checks).save(job.path / "evidence", EDGES)
@@ -111,6 +111,24 @@ def _edge_chance(job: GenenetJob) -> Check:
         _LEVEL,
         f"{words} over the samples more than any edge of permuted genes does (family-wise p <= {_LEVEL}; smallest "
         f"p = {smallest:.2g} from {job.config.trust.n_edge_permutations} refits at most).",
+    )
+
+
+def _changing(job: GenenetJob) -> Check:
+    """Hold the largest change of a coefficient against networks in which none changes."""
+    name = "coefficients that change"
+    found = coefficients_against_constant(job, Progress(shown=False))
+    if isinstance(found, str):
+        return Check.not_applicable(name, found)
+    smallest = float(found.p.min(initial=1.0))
+    n_found = int((found.p <= _LEVEL).sum())
+    words = {0: "No coefficient changes", 1: "1 coefficient changes"}.get(n_found, f"{n_found} coefficients change")
+    return Check.at_most(
+        name,
+        smallest,
+        _LEVEL,
+        f"{words} along {job.modulator_name} more than any does where all are constant (family-wise p <= {_LEVEL}; "
+        f"smallest p = {smallest:.2g}). {found.sentence()}",
     )
 
 
@@ -273,7 +291,7 @@ class FindPlanted:
     """Refit all networks, rank edges by their change, and see which planted ones are among the first."""
 
     def __init__(self, job: GenenetJob) -> None:
-        self.profiler = make_profiler(job.config, job.seed("networks"))
+        self.profiler = job.fresh_profiler()
         self.axis, self.path_length = job.axis, job.config.network.path_length
         self.genes = {"regulators": job.whole.regulators, "targets": job.whole.targets}
         self.n_top = job.config.trust.n_top

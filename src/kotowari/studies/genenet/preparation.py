@@ -42,6 +42,9 @@ class Preparation:
         of them.
     explained
         Share of the signature's variance that its first component carries; NaN elsewhere.
+    needed
+        Genes that a new sample must have: regulators, targets, and those of the score; all genes where the score ranks
+        them all, or where the modulator of a sample is foretold from all.
     left_out
         Genes of the signature that do not move with the others, where ``modulator.coherent`` asks for those that do.
     """
@@ -84,6 +87,10 @@ class Preparation:
             regulators = without_signature(regulators, samples, what="data.regulators")
             targets = without_signature(targets, samples, what="data.targets")
         self.regulators, self.targets = varying_genes(regulators, X), varying_genes(targets, X)
+        whole = samples.circular or (self._score is not None and config.modulator.method == "ks")
+        scored = () if self._score is None else self._score.genes_
+        named = {*self.regulators, *self.targets, *scored}
+        self.needed = tuple(gene for gene in X.columns if whole or gene in named)
 
     def adjusted(self, X: pd.DataFrame, covariates: pd.DataFrame | None) -> pd.DataFrame:
         """Return samples x genes without gaps, and without what the covariates explain."""

@@ -9,8 +9,13 @@ from kotowari.core.jobs import Arrays
 from kotowari.core.page import write_table
 from kotowari.core.progress import Progress
 from kotowari.datasets.packaged import load_reactome
-from kotowari.studies.genenet.chance import edges_against_chance, may_permute_genes, null_parts
-from kotowari.studies.genenet.fitting import effect_changes, make_profiler
+from kotowari.studies.genenet.chance import (
+    coefficients_against_constant,
+    edges_against_chance,
+    may_permute_genes,
+    null_parts,
+)
+from kotowari.studies.genenet.fitting import effect_changes
 from kotowari.studies.genenet.job import GenenetJob
 from kotowari.studies.genenet.model.edge_bootstrap import bootstrap_edges
 from kotowari.studies.genenet.model.selection_frequency import SelectionFrequency, selection_frequency
@@ -80,8 +85,8 @@ def half_samples(job: GenenetJob, progress: Progress) -> SelectionFrequency | No
         return None
     with progress.bar("Networks of half samples", 2 * trust.n_subsamples) as advance:
         return selection_frequency(
-            make_profiler(job.config, job.seed("networks")),
-            job.centred,
+            job.fresh_profiler(),
+            job.X,
             job.axis,
             regulators=job.whole.regulators,
             targets=job.whole.targets,
@@ -112,6 +117,10 @@ def _edge_table(job: GenenetJob, progress: Progress) -> pd.DataFrame:
         table = table.fillna({"p": 1.0, "pooled_p": 1.0, "n_refits": against["n_refits"].max()})
     else:
         table[["p", "pooled_p", "q"]] = np.nan
+    changes = _coefficient_changes(job)
+    table = table.merge(changes, on=keys, how="left")
+    if len(changes):  # a coefficient that does not change has no place among those that do
+        table = table.fillna({"coefficient change": 0.0, "p of coefficient change": 1.0})
     halves = half_samples(job, progress)
     if halves is None:
         table["frequency"] = np.nan
@@ -119,6 +128,17 @@ def _edge_table(job: GenenetJob, progress: Progress) -> pd.DataFrame:
         table = table.merge(halves.to_frame()[[*keys, "frequency"]], on=keys, how="left")
         table["frequency"] = table["frequency"].fillna(0.0)
     return table.sort_values("change", ascending=False, kind="stable", ignore_index=True)
+
+
+def _coefficient_changes(job: GenenetJob) -> pd.DataFrame:
+    """Return how much each coefficient changes, and its place among coefficients that are constant."""
+    found = coefficients_against_constant(job, Progress(shown=False))
+    names = ["coefficient change", "p of coefficient change", "q of coefficient change"]
+    if isinstance(found, str):
+        empty = dict.fromkeys(["regulator", "target"], np.empty(0, dtype=object)) | dict.fromkeys(names, np.empty(0))
+        return pd.DataFrame(empty)
+    table = found.to_frame().rename(columns=dict(zip(["change", "p", "q"], names, strict=True)))
+    return table[["regulator", "target", *names]]
 
 
 def _coefficients(job: GenenetJob) -> pd.DataFrame:
@@ -147,7 +167,7 @@ def _courses(job: GenenetJob, table: pd.DataFrame, progress: Progress) -> None:
     trust = job.config.trust
     with progress.bar("Bootstraps of the courses", trust.n_bootstraps) as advance:
         found = bootstrap_edges(
-            make_profiler(job.config, job.seed("networks")),
+            job.fresh_profiler(),
             job.X,
             job.axis,
             regulators=job.whole.regulators,

@@ -85,7 +85,8 @@ def tell(job: GenenetJob) -> None:
 
 def _answers(job: GenenetJob) -> list[str]:
     checks = {check["name"]: check for check in read_json(job.path / "evidence" / f"{EDGES}.json")["checks"]}
-    answers = [_edge_sentence(job, checks["edges against chance"]["sentence"]), _target_sentence(job)]
+    tests = [checks[name]["sentence"] for name in ("edges against chance", "coefficients that change")]
+    answers = [_edge_sentence(job, *tests), _target_sentence(job)]
     if job.predicts:
         answers.append(str(job.kept("verdict")["sentence"]))
         answers += [_comparison_sentence(job), _contribution_sentence(job)]
@@ -94,15 +95,18 @@ def _answers(job: GenenetJob) -> list[str]:
     return answers
 
 
-def _edge_sentence(job: GenenetJob, chance: str) -> str:
+def _edge_sentence(job: GenenetJob, chance: str, change: str) -> str:
     table = pd.read_csv(job.path / "tables" / "edges.csv")
     if table.empty:
         return "No network has an edge: in every fit the criterion chose no regulator."
-    span = table["coefficient high"] - table["coefficient low"]
-    turning = table.loc[span.sort_values(ascending=False, kind="stable").index]
+    turning = table.sort_values("coefficient change", ascending=False, kind="stable")
+    if not turning["coefficient change"].fillna(0.0).any():
+        return f"The regulatory effects that vary most over the samples are {_first(table)}. {chance} {change}"
+    # the first sentence of the check is the verdict, the rest tells how it was reached
+    verdict = change.partition(" Every target was rebuilt")[0]
     return (
         f"The regulatory effects that vary most over the samples are {_first(table)}. {chance} The coefficients that "
-        f"change most along {job.modulator_name} are {_first(turning)}; no p stands behind that order."
+        f"change most along {job.modulator_name} are {_first(turning)}. {verdict}"
     )
 
 
@@ -222,8 +226,10 @@ def _tables(job: GenenetJob, n_regulators: int) -> list[Table]:
     described = {
         "edges.csv": (
             "All edges",
-            "Change of the regulatory effect over the samples, sd of the target; share: of the samples that "
-            "have the edge; p family-wise; frequency: of half samples that select it.",
+            "change, low, high: of the regulatory effect over the samples, sd of the target. p, q: of that change "
+            "against permuted genes. Coefficient change: sd of the target for one of the regulator, with p against "
+            "constant coefficients. p are family-wise, q from pooled p, so a q may be smaller. frequency: of half "
+            "samples that select it.",
             "reason",
             25,
         ),

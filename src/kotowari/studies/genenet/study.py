@@ -13,7 +13,7 @@ from kotowari.studies.genenet import fitting
 from kotowari.studies.genenet.applying import apply
 from kotowari.studies.genenet.baselines.cox_ridge import survival_strata
 from kotowari.studies.genenet.baselines.predictors import edge_comparators
-from kotowari.studies.genenet.chance import permute_genes, permute_responses
+from kotowari.studies.genenet.chance import coefficients_against_constant, permute_genes, permute_responses
 from kotowari.studies.genenet.guard import judge_prediction
 from kotowari.studies.genenet.job import OURS, SUBSPACE, GenenetJob
 from kotowari.studies.genenet.judging import judge, verdict_arrays
@@ -132,8 +132,9 @@ def compare(job: GenenetJob, progress: Progress) -> None:
 
 
 def null(job: GenenetJob, progress: Progress) -> None:
-    """Refit all networks on genes permuted within bins of the modulator, and the prediction on permuted responses."""
+    """Refit networks on permuted genes and on constant coefficients, and the prediction on permuted responses."""
     permute_genes(job, progress)
+    coefficients_against_constant(job, progress)
     if job.predicts:
         permute_responses(job, progress)
 

@@ -43,7 +43,7 @@ def courses_picture(arrays: Arrays) -> Sketch | None:
         rug(axes, modulator)
         axes.set(title=names[k], xlim=limits(modulator))
         if k % columns == 0:
-            axes.set_ylabel("coefficient")
+            axes.set_ylabel("coefficient, sd per sd")
         if k + columns >= n:
             axes.set_xlabel(modulator_name(arrays, 22))
             axes.tick_params(labelbottom=True)
@@ -65,7 +65,9 @@ def _course(axes: Axes, places: FloatArray, value: FloatArray, low: FloatArray, 
 
 def _caption(arrays: Arrays, n: int, low: FloatArray, high: FloatArray) -> str:
     first = (
-        f"The coefficients of the {count(n)} edges of the largest change" if n > 1 else "The coefficient of the edge"
+        f"The coefficients of the {count(n)} edges whose effect varies most"
+        if n > 1
+        else "The coefficient of the edge whose effect varies most"
     )
     banded = np.isfinite(low) & np.isfinite(high)
     if banded.any():
@@ -79,6 +81,7 @@ def _caption(arrays: Arrays, n: int, low: FloatArray, high: FloatArray) -> str:
         words = " No bootstraps were run, so nothing is known of how far these lines could lie elsewhere."
     samples = count(len(column(arrays, "modulator", 0)))
     return (
-        f"{first} along {modulator_name(arrays)}, each on a scale of its own; every line at the bottom is one of "
+        f"{first}, along {modulator_name(arrays)} where the middle 80 % of the samples lie, in standard deviations of "
+        f"the target for one of the regulator, each on a scale of its own; every line at the bottom is one of "
         f"{samples} samples.{words}{few_words(arrays)}"
     )

@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 
 def target_scores_picture(arrays: Arrays) -> Sketch | None:
     """Draw held-out R2 of each target by ours against the others, and of all models; nothing without scores."""
-    names = [shorten(name, 26) for name in arrays["target_models"]][: len(_COLOURS)]
+    names = [name.removesuffix(" (kotowari)") for name in arrays["target_models"]][: len(_COLOURS)]
     scores = arrays["target_scores"].astype(np.float64)[: len(_COLOURS)]
     scores = scores[:, np.isfinite(scores).all(0)]
     if not scores.size:
@@ -55,12 +55,22 @@ def _shares(axes: Axes, scores: FloatArray, names: list[str], floor: float) -> N
     for row, name, colour in list(zip(scores, names, _COLOURS, strict=False))[::-1]:
         x = np.concatenate([[floor - 0.03], np.sort(row), [1.0]])
         y = np.concatenate([1 - np.arange(n + 1) / n, [0.0]])
-        label = f"{name}, median {fixed(float(np.median(row)), 2)}"
+        label = f"{shorten(name, 32)}: {fixed(float(np.median(row)), 2)}"
         axes.step(x, y, where="post", color=colour, lw=2 if colour == OURS else 1.3, label=label)
     axes.set(xlim=(floor - 0.03, 1.0), ylim=(0, 1.02), xlabel="R²", title="Share of targets that reach it")
     axes.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
     handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], labels[::-1], loc="upper right", borderaxespad=0.1, handlelength=1.4)
+    axes.legend(
+        handles[::-1],
+        labels[::-1],
+        title="median R²",
+        loc="upper right",
+        borderaxespad=0.1,
+        handlelength=1.2,
+        fontsize=7.5,
+        title_fontsize=7.5,
+        alignment="left",
+    )
 
 
 def _caption(names: list[str], scores: FloatArray, below: int) -> str:

@@ -77,7 +77,8 @@ def plan_blocks(kernels: Sequence[Kernel], size: int) -> list[Block]:
 
 def task_key(task: ProfileTask, plan: Sequence[Block]) -> str:
     """Return a digest of everything that the result depends on."""
-    digest = hashlib.sha256(f"{_SCHEMA} {task.criterion}".encode())
+    pooling = f" {task.pooling!r}" if task.pooling else ""
+    digest = hashlib.sha256(f"{_SCHEMA} {task.criterion}{pooling}".encode())
     arrays = [task.values, task.regulators, task.targets, task.modulator, task.places, task.factors]
     arrays += [np.asarray(part) for part in task.search] + ([] if task.folds is None else [task.folds])
     for array in arrays + [block.targets for block in plan]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
 
+from kotowari.core.cluster import Cluster
 from kotowari.core.errors import DesignError, InputError, ShapeError
 from kotowari.core.jobs import Arrays, map_jobs
 from kotowari.core.progress import Advance
@@ -25,7 +26,7 @@ from kotowari.studies.genenet.model.profiler import NetworkProfiler
 from kotowari.studies.genenet.model.stack import NetworkStack
 from kotowari.studies.genenet.model.weights import modulator_table
 
-__all__ = ["RefitTable", "run_refits", "unit_of_rows"]
+__all__ = ["RefitTable", "refits_at_once", "run_refits", "unit_of_rows"]
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -206,6 +207,13 @@ def run_refits(
         results[key] = function(*arguments)
         tick()
     return results
+
+
+def refits_at_once(key: str, *, shards: Path | None, workers: int, cluster: Cluster | None) -> int:
+    """Return the size of the batch of refits that begins with ``key``; no cluster is asked for one that is kept."""
+    if shards is not None and (shards / f"{key}.npz").is_file():
+        return 1
+    return workers if cluster is None else cluster.n_processes
 
 
 def unit_of_rows(groups: npt.ArrayLike | None, n_rows: int) -> Rows:

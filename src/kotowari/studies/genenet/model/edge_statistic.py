@@ -22,12 +22,12 @@ def edge_statistic(
 
     .. math::
         \text{strength: } \frac{s_j}{s_k}\, \mathrm{mean}_a |\beta_{jka}|, \qquad
-        \text{change: } \frac{s_j}{q_j s_k}
+        \text{change: } \frac{1}{s_k}
         \big(\mathrm{high}_a\, \mathrm{RE}_{jka} - \mathrm{low}_a\, \mathrm{RE}_{jka}\big)
 
-    over the samples in which the target has a network, with the standard deviation s and the root mean square q of a
-    gene over all samples, and the 95th and the 5th percentile. The factors are constants of the genes: they bring
-    regulators of different level to one scale and leave the order of one edge's values over permutations as it is.
+    over the samples in which the target has a network, with the standard deviation s of a gene over all samples, the
+    95th and the 5th percentile, and effects of regulators less their mean. The factors are constants of the genes: they
+    leave the order of one edge's values over permutations as it is.
 
     Parameters
     ----------
@@ -54,14 +54,11 @@ def edge_statistic(
         scale = source[stack.edge_regulator] / end[stack.edge_target]
         total = np.bincount(stack.entry_edge, np.abs(stack.entry_value), stack.n_edges)
         return _sorted(table.edge_cells(stack), scale * total / stack.n_fitted()[stack.edge_target])
-    size = dict(zip(table.genes, np.sqrt((values**2).mean(0)), strict=True))
-    unit = dict(zip(stack.regulators, source / np.array([size[name] for name in stack.regulators]), strict=True))
     frame = pd.DataFrame(values, columns=list(table.genes)).loc[:, list(stack.regulators)].to_numpy()
     change = stack.regulatory_effect(frame, path_length).change_along_modulator("percentile")
     regulator, target = change["regulator"].tolist(), change["target"].tolist()
     cells = table.positions("targets", target) * len(table.regulators) + table.positions("regulators", regulator)
-    scale = np.array([unit[j] / deviation[k] for j, k in zip(regulator, target, strict=True)])
-    return _sorted(cells, scale * change["change"].to_numpy())
+    return _sorted(cells, change["change"].to_numpy() / np.array([deviation[name] for name in target]))
 
 
 def _sorted(cells: npt.NDArray[np.int64], values: Floats) -> tuple[npt.NDArray[np.int64], Floats]:

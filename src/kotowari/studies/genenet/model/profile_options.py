@@ -1,7 +1,8 @@
 """The options of the profiler: their ranges, and what they make of the search for penalties."""
 
 from collections.abc import Sequence
-from typing import Protocol, get_args
+from numbers import Real
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ class SearchOptions(Protocol):
     n_folds: int
     tol: float
     block_size: int
+    pooling: Any
     random_state: int
 
 
@@ -44,6 +46,8 @@ def require_options(options: SearchOptions) -> None:
         "n_folds must be 2 or more": options.n_folds >= 2,
         "tol must be above 0": options.tol > 0,
         "block_size must be 1 or more": options.block_size >= 1,
+        "pooling must be cv, or a share from 0 to 1": options.pooling == "cv"
+        or (isinstance(options.pooling, Real) and 0 <= float(options.pooling) <= 1),
     }
     if broken := [rule for rule, kept in rules.items() if not kept]:
         raise InputError(f"NetworkProfiler: {broken[0]}.")

@@ -1,7 +1,7 @@
 """Everything of a fit up to its blocks: checks, kernels, places, the plan."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from kotowari.core.progress import Progress
 from kotowari.studies.genenet.model.blocks import Spread, plan_blocks
 from kotowari.studies.genenet.model.kernel_choice import KernelOptions, choose_kernels, count_neighbours
 from kotowari.studies.genenet.model.nodes import node_places
+from kotowari.studies.genenet.model.pooling import PoolingOptions, choose_pooling
 from kotowari.studies.genenet.model.profile_input import (
     expression_table,
     gene_positions,
@@ -34,7 +35,7 @@ __all__ = ["PreparedProfile", "ProfileOptions", "prepare_profile", "within_train
 Floats = npt.NDArray[np.float64]
 
 
-class ProfileOptions(KernelOptions, SearchOptions, Protocol):
+class ProfileOptions(KernelOptions, SearchOptions, PoolingOptions, Protocol):
     """The options of a profiler that the networks depend on."""
 
     penalty_factors: Any
@@ -84,6 +85,14 @@ class PreparedProfile:
             for target in block.targets:
                 kernels[target] = block.kernel
         return tuple(kernels)
+
+    def describe(self) -> str:
+        """Return how the networks are made, in a sentence."""
+        kernels, task = {kernel.describe() for kernel in self.kernels}, self.task
+        shown = kernels.pop() if len(kernels) == 1 else f"{len(kernels)} bandwidths, chosen target by target"
+        pooled = f"; {task.pooling:.2f} of one network for all samples in each" if task.pooling else ""
+        rounds = task.search.max_rounds
+        return f"NetworkProfiler ({shown}; criterion {task.criterion}; at most {rounds} rounds of weights{pooled})."
 
     @property
     def spread(self) -> Spread:
@@ -139,6 +148,7 @@ def prepare_profile(
         fold_numbers(options, len(axis)),
     )
     kernels, errors = choose_kernels(options, task, n_jobs=n_jobs, show=show)
+    task = replace(task, pooling=choose_pooling(options, task, kernels, n_jobs=n_jobs, show=show))
     places = np.unique(axis, axis=0) if options.n_nodes is None else node_places(axis, options.n_nodes)
     return PreparedProfile(
         task.at(places),

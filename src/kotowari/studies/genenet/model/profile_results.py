@@ -83,7 +83,9 @@ def fit_table(blocks: Iterable[Arrays], places: Floats, targets: Sequence[str]) 
     Columns: ``modulator`` (``modulator_0``, ``modulator_1`` for two), ``target``, ``status`` (one of :data:`STATUS`),
     ``effective_samples`` (Kish), ``n_edges``, ``df``, ``penalty`` (lambda) and ``ridge`` (gamma) for genes of weighted
     standard deviation 1 and weights that sum to 1, ``criterion``, ``rounds`` of adaptive weights, ``mean_square``
-    (residual, as a share of the target's weighted variance), ``gap`` (relative duality gap), ``intercept``.
+    (residual, as a share of the target's weighted variance), ``gap`` (relative duality gap), ``intercept``. With
+    pooling, ``n_edges`` and ``intercept`` are those of the mixed network, ``gap`` is the larger one of the two that are
+    mixed, and the others are those of the place's own network.
 
     Raises
     ------

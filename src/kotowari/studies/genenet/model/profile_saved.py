@@ -144,7 +144,8 @@ def _facts(prepared: PreparedProfile, options: Mapping[str, Any]) -> dict[str, A
         "version": metadata.version("kotowari"),
         "key": task_key(task, plan),
         "options": kept | {"penalty_factors": None if options["penalty_factors"] is None else _TASK},
-        "search": {"criterion": task.criterion} | {name: _plain(getattr(task.search, name)) for name in _COUNTS},
+        "search": {"criterion": task.criterion, "pooling": task.pooling}
+        | {name: _plain(getattr(task.search, name)) for name in _COUNTS},
         "blocks": [{"n_targets": len(block.targets), "kernel": _kernel_facts(block.kernel)} for block in plan],
         **{name: list(getattr(prepared, name)) for name in _NAMES},
         "named": prepared.named,
@@ -168,7 +169,9 @@ def _task(facts: Mapping[str, Any], arrays: Arrays) -> tuple[ProfileTask, list[B
     told = facts["search"]
     search = Search(arrays["ratios"], arrays["ridges"], *(told[name] for name in _COUNTS))
     parts = {name: arrays[name] for name in _ARRAYS}
-    task = ProfileTask(**parts, search=search, criterion=told["criterion"], folds=arrays.get("folds"))
+    task = ProfileTask(
+        **parts, search=search, criterion=told["criterion"], folds=arrays.get("folds"), pooling=told.get("pooling", 0.0)
+    )
     ends = np.cumsum([block["n_targets"] for block in facts["blocks"]])
     targets = np.split(arrays["order"], ends[:-1])
     return task, [Block(_kernel(block["kernel"]), own) for block, own in zip(facts["blocks"], targets, strict=True)]

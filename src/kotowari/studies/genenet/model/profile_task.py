@@ -17,6 +17,7 @@ from kotowari.studies.genenet.model.criterion import Criterion
 from kotowari.studies.genenet.model.moments import LocalMoments, WeightedMoments, standardise
 from kotowari.studies.genenet.model.paths import (
     COLUMNS,
+    FITTED,
     TOO_FEW_NEIGHBOURS,
     FoldMoments,
     Search,
@@ -25,7 +26,7 @@ from kotowari.studies.genenet.model.paths import (
 )
 from kotowari.studies.genenet.model.weights import Kernel, effective_samples, root_sum
 
-__all__ = ["LEAST_EFFECTIVE", "Block", "ProfileTask", "fit_block"]
+__all__ = ["LEAST_EFFECTIVE", "Block", "OneNetwork", "ProfileTask", "fit_block", "one_network"]
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -63,6 +64,8 @@ class ProfileTask:
         What is tried, and what chooses.
     folds
         Number of the fold of every sample, for the criterion ``"cv"``.
+    pooling
+        Share of one network for all samples in the network of every place, 0 to 1.
     """
 
     values: Floats
@@ -74,6 +77,7 @@ class ProfileTask:
     search: Search
     criterion: Criterion
     folds: npt.NDArray[np.int64] | None
+    pooling: float = 0.0
 
     def at(self, places: Floats) -> Self:
         """Return the same task at other places."""
@@ -88,6 +92,17 @@ class ProfileTask:
         """Return penalty factors ``(target, regulator)`` of a block, infinite for a gene's edge to itself."""
         factors = self.factors[targets] if len(self.factors) > 1 else np.repeat(self.factors, len(targets), axis=0)
         return np.where(self.targets[targets, None] == self.regulators, np.inf, factors)
+
+
+class OneNetwork(NamedTuple):
+    """One network for all samples: coefficients ``(target, regulator)``, raw scale; relative duality gaps."""
+
+    coefficients: Floats
+    gaps: Floats
+
+    def rows(self, rows: slice) -> "OneNetwork":
+        """Return it for some of the targets."""
+        return OneNetwork(self.coefficients[rows], self.gaps[rows])
 
 
 class _Scaled(NamedTuple):
@@ -107,7 +122,13 @@ class _Fit(NamedTuple):
 
 
 def fit_block(task: ProfileTask, block: Block, *, n_jobs: int = 1, advance: Advance | None = None) -> Arrays:
-    """Return the networks of a block of targets at every place.
+    r"""Return the networks of a block of targets at every place.
+
+    With a pooling p above 0 they are drawn towards one network for all samples, :math:`\beta^0`, found by the same
+    search with equal weights; intercepts follow, so that a network fits the weighted means of its place:
+
+    .. math:: \beta(m_a) = (1 - p)\, \hat\beta(m_a) + p\, \beta^0, \qquad
+        \beta_0(m_a) = \bar t_a - \sum_j \beta_j(m_a)\, \bar r_{ja}
 
     The result depends on the task and the block alone, not on the threads.
 
@@ -127,7 +148,8 @@ def fit_block(task: ProfileTask, block: Block, *, n_jobs: int = 1, advance: Adva
         ``coefficient`` (float32, units of the target per unit of the regulator). Of shape ``(place, target)``:
         ``intercept``, NaN where no network could be fitted, and those of :data:`COLUMNS` (``penalty`` and ``ridge``
         refer to genes of standard deviation 1 and to weights that sum to 1). Of shape ``(place,)``:
-        ``effective_samples`` after Kish. And ``block``: the targets.
+        ``effective_samples`` after Kish. And ``block``: the targets. With pooling, penalties, criterion, degrees of
+        freedom and mean square are those of :math:`\hat\beta`, the gap is the larger one of both networks.
     """
     kernel_weights = block.kernel.weights(task.modulator, task.places)
     n_effective = effective_samples(kernel_weights)
@@ -142,7 +164,9 @@ def fit_block(task: ProfileTask, block: Block, *, n_jobs: int = 1, advance: Adva
         advance((len(n_effective) - len(near)) * shape[1])
     weights = kernel_weights[near]
     sizes = root_sum(weights) if task.criterion == "paper" else n_effective[near]
-    for fit in _run(_jobs(task, block, weights / weights.sum(1, keepdims=True), sizes), len(task.regulators), n_jobs):
+    one = one_network(task, block.targets) if task.pooling > 0 and len(near) else None
+    jobs = _jobs(task, block.targets, weights / weights.sum(1, keepdims=True), sizes, one)
+    for fit in _run(jobs, len(task.regulators), n_jobs):
         rows = slice(fit.first, fit.first + len(fit.results))
         results[near[fit.place], rows], intercepts[near[fit.place], rows] = fit.results, fit.intercepts
         target, regulator, coefficient = fit.entries
@@ -152,6 +176,26 @@ def fit_block(task: ProfileTask, block: Block, *, n_jobs: int = 1, advance: Adva
         if advance is not None:
             advance(len(fit.results))
     return _packed(entries, block, n_effective, intercepts, results)
+
+
+def one_network(task: ProfileTask, targets: Indices) -> OneNetwork:
+    """Return the one network of all samples, every sample with the same weight, by the same search.
+
+    Parameters
+    ----------
+    task
+        Its places and pooling are not used.
+    targets
+        Positions in ``task.targets``.
+    """
+    n_samples, shape = len(task.values), (len(targets), len(task.regulators))
+    one = OneNetwork(np.zeros(shape), np.zeros(len(targets)))
+    jobs = _jobs(task, targets, np.full((1, n_samples), 1 / n_samples), np.array([float(n_samples)]), None)
+    for fit in _run(jobs, len(task.regulators), 1):
+        target, regulator, coefficient = fit.entries
+        one.coefficients[fit.first + target, regulator] = coefficient
+        one.gaps[fit.first : fit.first + len(fit.results)] = fit.results[:, COLUMNS.index("gap")]
+    return one
 
 
 def _packed(
@@ -175,23 +219,26 @@ def _packed(
     return arrays | {"effective_samples": n_effective, "block": block.targets.astype(np.int32)}
 
 
-def _jobs(task: ProfileTask, block: Block, weights: Floats, sizes: Floats) -> Iterator[Callable[[Workspace], _Fit]]:
+def _jobs(
+    task: ProfileTask, targets: Indices, weights: Floats, sizes: Floats, one: OneNetwork | None
+) -> Iterator[Callable[[Workspace], _Fit]]:
     """Yield one call a place and slice of targets; the sums are made on the way, while earlier calls are under way."""
     if not len(weights):
         return
-    genes = np.concatenate([task.regulators, task.targets[block.targets]])
+    genes = np.concatenate([task.regulators, task.targets[targets]])
     values = task.values[:, genes]
     mean, deviation = values.mean(0), values.std(0)
     deviation[deviation == 0] = 1.0
     values = (values - mean) / deviation
     n_regulators = len(task.regulators)
     scaled = _Scaled(WeightedMoments(values[:, :n_regulators], values[:, n_regulators:], weights), mean, deviation)
-    factors = task.block_factors(block.targets)
+    factors = task.block_factors(targets)
     for place, (local, folds) in enumerate(_local_moments(scaled.moments, task.folds)):
-        for first in range(0, len(block.targets), _TARGETS_A_JOB):
+        for first in range(0, len(targets), _TARGETS_A_JOB):
             rows = slice(first, first + _TARGETS_A_JOB)
             part = _slice(local, rows, n_regulators), None if folds is None else _slice_folds(folds, rows, n_regulators)
-            yield _call(task, scaled, part, (place, first, float(sizes[place]), factors[rows]))
+            shared = None if one is None else one.rows(rows)
+            yield _call(task, scaled, part, (place, first, float(sizes[place]), factors[rows]), shared)
 
 
 def _call(
@@ -199,6 +246,7 @@ def _call(
     scaled: _Scaled,
     part: tuple[LocalMoments, FoldMoments | None],
     job: tuple[int, int, float, Floats],
+    one: OneNetwork | None,
 ) -> Callable[[Workspace], _Fit]:
     local, folds = part
     place, first, size, factors = job
@@ -216,11 +264,25 @@ def _call(
         target, regulator = np.nonzero(coefficients)
         unit = deviation * local.deviation
         raw = coefficients[target, regulator] * unit[n_regulators + target] / unit[regulator]
+        if one is not None:
+            target, regulator, raw = _pooled((target, regulator, raw), results, one, task.pooling)
         centre = mean + deviation * local.mean
         fitted = np.bincount(target, raw * centre[regulator], minlength=len(coefficients))
         return _Fit(place, first, (target, regulator, raw), centre[n_regulators:] - fitted, results)
 
     return fit
+
+
+def _pooled(entries: tuple[Indices, Indices, Floats], results: Floats, one: OneNetwork, share: float) -> Any:
+    """Return the entries of networks drawn towards the one network, where there is a network; raise their gaps."""
+    target, regulator, raw = entries
+    fitted = results[:, COLUMNS.index("status")] == FITTED
+    mixed = share * one.coefficients * fitted[:, None]
+    mixed[target, regulator] += (1 - share) * raw
+    gaps = results[:, COLUMNS.index("gap")]
+    gaps[fitted] = np.maximum(gaps, one.gaps)[fitted]
+    target, regulator = np.nonzero(mixed)
+    return target, regulator, mixed[target, regulator]
 
 
 def _local_moments(

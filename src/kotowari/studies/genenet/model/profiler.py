@@ -51,7 +51,8 @@ class NetworkProfiler(BaseEstimator):
 
     for sample a with modulator :math:`m_a`; t and r have weighted mean 0 and weighted standard deviation 1 there. The
     criterion chooses from a path of lambda for every gamma, first with :math:`\omega = 1`, then again with
-    :math:`\omega_j = 1 / (|\beta_j| + 10^{-3})` as long as it falls. A gene is no regulator of itself.
+    :math:`\omega_j = 1 / (|\beta_j| + 10^{-3})` as long as it falls. A gene is no regulator of itself. Pooling p
+    mixes every network with one network for all samples: :math:`(1 - p)\, \beta(m_a) + p\, \beta^0`.
 
     The coefficients at a sample are a function of its modulator alone and predict no more: fit inside training folds.
 
@@ -77,10 +78,12 @@ class NetworkProfiler(BaseEstimator):
     ridges
         Gamma, one value or more, 0 or more.
     max_rounds
-        Most rounds of weights, 1 or more; 1 is the plain elastic net. The paper names no limit; on planted networks the
-        third round changes little, and later ones nothing.
+        Most rounds of weights, 1 or more; 1 is the plain elastic net. On planted networks a fourth changes nothing.
     n_folds
-        For the criterion ``"cv"``, 2 or more.
+        For the criterion and the pooling ``"cv"``, 2 or more.
+    pooling
+        p, 0 to 1, and 0 in the paper; or ``"cv"``: what predicts samples left out best, of whose owners it knows
+        nothing; see :mod:`kotowari.studies.genenet.model.pooling`.
     penalty_factors
         f, for knowledge about edges: shape ``(regulator,)`` or ``(target, regulator)``, above 0, infinite to exclude.
     n_nodes
@@ -91,8 +94,7 @@ class NetworkProfiler(BaseEstimator):
     block_size
         Targets in one block; memory grows with it.
     folder
-        Where blocks are written as they come. A fit with the same data and options goes on there, and :meth:`load`
-        reads it. None keeps all in memory.
+        Where blocks are written as they come. The same fit goes on there, and :meth:`load` reads it. None: in memory.
     cluster
         Who fits the blocks: None for threads of this process; ``"local"`` for processes on this machine; or the address
         of a Dask scheduler, such as ``"tcp://host:8786"``, also as a Client or cluster object, which scikit-learn
@@ -116,6 +118,8 @@ class NetworkProfiler(BaseEstimator):
         Kish's number at every sample, shape ``(sample, target)``.
     places_
         Where networks were solved, shape ``(place, modulator)``: the different modulators, or the nodes.
+    pooling_
+        Share of the one network, 0 to 1.
     bandwidth_errors_
         For ``"cv"``: shape ``(bandwidth, target)``, mean squared error; else None.
     node_gap_
@@ -125,7 +129,7 @@ class NetworkProfiler(BaseEstimator):
         As in scikit-learn.
 
     Source: Shimamura et al. 2011, PLoS ONE 6:e20804. Kish's number in the criterion, the knn kernel's form, two
-    modulators, nodes and the ratio of later paths are our own.
+    modulators, nodes, pooling and the ratio of later paths are our own.
     """
 
     def __init__(
@@ -141,6 +145,7 @@ class NetworkProfiler(BaseEstimator):
         ridges: Sequence[float] = (0.01,),
         max_rounds: int = 3,
         n_folds: int = 5,
+        pooling: float | Literal["cv"] = 0.0,
         penalty_factors: npt.ArrayLike | None = None,
         n_nodes: int | None = None,
         tol: float = 1e-6,
@@ -161,6 +166,7 @@ class NetworkProfiler(BaseEstimator):
         self.ridges = ridges
         self.max_rounds = max_rounds
         self.n_folds = n_folds
+        self.pooling = pooling
         self.penalty_factors = penalty_factors
         self.n_nodes = n_nodes
         self.tol = tol
@@ -194,8 +200,7 @@ class NetworkProfiler(BaseEstimator):
         Raises
         ------
         InputError, ShapeError
-            When an option is out of its range, a gene is not in the table (which) or constant, a value is missing, or
-            no cluster is there.
+            When an option is out of range, a gene is constant or not there (which), a value is missing, or no cluster.
         DesignError
             When the modulator does not vary, or no place has more than two effective samples.
         RunFolderError
@@ -286,8 +291,8 @@ class NetworkProfiler(BaseEstimator):
         check_is_fitted(self)
         axis = self.modulator_ if self.modulator_.shape[1] > 1 else self.modulator_[:, 0]
         names = NetworkNames(self.samples_, self.regulators_, self.targets_, axis)
-        inside = np.ones(len(self.samples_), dtype=np.bool_)
-        stack = join_networks(self._results(), self._spread, names, inside=inside, description=self._describe())
+        told, inside = self._prepared.describe(), np.ones(len(self.samples_), dtype=np.bool_)
+        stack = join_networks(self._results(), self._spread, names, inside=inside, description=told)
         if not stack.n_edges:
             warnings.warn(
                 "NetworkProfiler: no network has an edge; in every fit the criterion chose no regulator. Widen the "
@@ -326,8 +331,8 @@ class NetworkProfiler(BaseEstimator):
         index = modulator.index if isinstance(modulator, pd.Series | pd.DataFrame) else range(len(axis))
         shown = axis if axis.shape[1] > 1 else axis[:, 0]
         names = NetworkNames(tuple(map(str, index)), self.regulators_, self.targets_, shown)
-        blocks = self._fit_at(places, chosen)
-        return join_networks(blocks, spread, names, inside=inside, description=self._describe())
+        blocks, told = self._fit_at(places, chosen), self._prepared.describe()
+        return join_networks(blocks, spread, names, inside=inside, description=told)
 
     def predict(self, X: Any, modulator: npt.ArrayLike) -> Floats:
         """Return the targets of new samples, from their regulators and the networks at their modulator.
@@ -366,7 +371,7 @@ class NetworkProfiler(BaseEstimator):
         self.samples_, self.regulators_, self.targets_ = prepared.samples, prepared.regulators, prepared.targets
         self.modulator_, self.places_ = prepared.task.modulator, prepared.task.places
         self.kernels_, self.effective_samples_ = prepared.kernels, prepared.effective_samples
-        self.bandwidth_errors_ = prepared.bandwidth_errors
+        self.bandwidth_errors_, self.pooling_ = prepared.bandwidth_errors, prepared.task.pooling
         self.n_features_in_ = len(prepared.genes)
         self.__dict__.pop("feature_names_in_", None)
         if prepared.named:
@@ -393,8 +398,3 @@ class NetworkProfiler(BaseEstimator):
         if self._folder is None:
             return self._blocks
         return (read_block(self._folder, number) for number in range(len(self._prepared.plan)))
-
-    def _describe(self) -> str:
-        kernels = {kernel.describe() for kernel in self.kernels_}
-        shown = kernels.pop() if len(kernels) == 1 else f"{len(kernels)} bandwidths, chosen target by target"
-        return f"NetworkProfiler ({shown}; criterion {self.criterion}; at most {self.max_rounds} rounds of weights)."

@@ -316,10 +316,16 @@ class NetworkStack(StackArrays):
         return hub_table(self)
 
     def regulatory_effect(
-        self, X: Any, max_length: int = 2, *, targets: Any = None, limit_gb: float | None = None
+        self,
+        X: Any,
+        max_length: int = 2,
+        *,
+        centred: bool = True,
+        targets: Any = None,
+        limit_gb: float | None = None,
     ) -> Self:
         """Return what every regulator does to every target in every sample; see :func:`path_effects`."""
-        entries = path_effects(self, X, max_length, targets=targets, limit_gb=limit_gb)
+        entries = path_effects(self, X, max_length, centred=centred, targets=targets, limit_gb=limit_gb)
         chosen = self.positions("targets", targets)
         return type(self).from_arrays(
             *entries,

@@ -20,11 +20,18 @@ _ENTRY_BYTES = 60  # three positions and a value, and what sorting them takes
 
 
 def path_effects(
-    stack: StackArrays, X: Any, max_length: int = 2, *, targets: Any = None, limit_gb: float | None = None
+    stack: StackArrays,
+    X: Any,
+    max_length: int = 2,
+    *,
+    centred: bool = True,
+    targets: Any = None,
+    limit_gb: float | None = None,
 ) -> Entries:
-    r"""Multiply the coefficients along all paths from regulator to target, and by the regulator's expression.
+    r"""Multiply the coefficients along all paths from regulator to target, and by the regulator's deviation.
 
-    .. math:: \mathrm{RE}_{jka} = \Big(\beta_{jka} + \sum_{l \ne j, k} \beta_{jla} \beta_{lka}\Big) r_{aj}
+    .. math:: \mathrm{RE}_{jka} =
+        \Big(\beta_{jka} + \sum_{l \ne j, k} \beta_{jla} \beta_{lka}\Big) (r_{aj} - \bar r_j)
 
     A gene in between must stand among the targets and among the regulators, under one name. Paths that come back to
     where they were, among them edges of a gene to itself, do not count. Holds the expression of the sample itself, so
@@ -39,6 +46,10 @@ def path_effects(
         ``(sample, regulator)`` in the order of the stack. In the units that the networks were estimated in.
     max_length
         1 (edges only) or 2.
+    centred
+        Whether each regulator counts less its mean over these samples, so that an edge counts by what it carries and
+        not by how high its regulator stands. False takes X as it is: the paper's form, or a table that is centred
+        already, as by the mean of the training samples.
     targets
         Names of the targets asked for; None takes all. Genes in between are not restricted.
     limit_gb
@@ -56,11 +67,13 @@ def path_effects(
     ShapeError
         When an array has another shape.
 
-    Source: Shimamura et al. 2011, PLoS ONE 6:e20804 (regulatory effect, paths of length 1 and 2).
+    Source: Shimamura et al. 2011, PLoS ONE 6:e20804 (regulatory effect, paths of length 1 and 2); the mean is ours.
     """
     if max_length not in (1, 2):
         raise InputError(f"regulatory_effect: max_length must be 1 or 2, got {max_length}.")
     expression = _expression(stack, X)
+    if centred:
+        expression = expression - expression.mean(0)
     chosen = stack.positions("targets", targets)
     place = {name: k for k, name in enumerate(stack.regulators)}
     twin = np.array([place.get(name, -1) for name in stack.targets], dtype=np.intp)  # the target as a regulator
