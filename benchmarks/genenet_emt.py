@@ -13,9 +13,9 @@ from genenet_regulators import Tumours
 from harness import Figures
 from kotowari.studies.genenet.baselines.predictors import ridge_predictor
 from kotowari.studies.genenet.guard import GENES_ROW, SPLINE_ROW, judge_prediction
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
-from kotowari.studies.genenet.model.signature import SignatureScore
-from kotowari.studies.genenet.model.trip import TensorReconstructionRegressor
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.profile.signature import SignatureScore
+from kotowari.studies.genenet.model.trip.trip import TensorReconstructionRegressor
 from kotowari.trust.comparators import OutOfFold, cross_validate
 from kotowari.trust.folds import Fold, grouped_folds
 

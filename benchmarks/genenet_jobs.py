@@ -23,7 +23,7 @@ import numpy as np
 
 from genenet_peers import varying_networks
 from harness import Figures, NotMeasured
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
 
 __all__ = ["job_2011", "many_machines", "whole_genome"]
 

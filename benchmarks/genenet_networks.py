@@ -21,8 +21,8 @@ from kotowari.studies.genenet.baselines import (
     ssn,
 )
 from kotowari.studies.genenet.edge_scoring import EdgeScores, edge_scores
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 from kotowari.studies.genenet.phantom import NetworkPhantom, simulate_networks
 from seeds import mean_with_interval
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import ElasticNet, enet_path
 
-from kotowari.studies.genenet.model.bandwidth import effective_bandwidth
+from kotowari.studies.genenet.model.profile.bandwidth import effective_bandwidth
 
 __all__ = ["Coefficients", "Judged", "Problem", "fit_peers", "has_glmnet", "path_peers", "varying_networks"]
 

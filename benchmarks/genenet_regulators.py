@@ -20,10 +20,10 @@ from field import tcga11
 from harness import Figures, NotMeasured
 from kotowari.core.seeds import derive_seed
 from kotowari.studies.genenet.baselines import global_elastic_net, kernel_correlation
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
-from kotowari.studies.genenet.model.regulator_ranking import rank_regulators
-from kotowari.studies.genenet.model.signature import SignatureScore
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.profile.signature import SignatureScore
+from kotowari.studies.genenet.model.stack.regulator_ranking import rank_regulators
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 from kotowari.trust.intervals import bootstrap_interval
 from kotowari.trust.planted import precision_at
 

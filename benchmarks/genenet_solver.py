@@ -15,7 +15,7 @@ import numpy.typing as npt
 from genenet_peers import Coefficients, Problem, fit_peers, path_peers
 from harness import Figures
 from kotowari.solvers.elastic_net import elastic_net, elastic_net_path
-from kotowari.studies.genenet.model.moments import WeightedMoments, subtract_means
+from kotowari.studies.genenet.model.profile.moments import WeightedMoments, subtract_means
 
 __all__ = ["fit_all", "fits", "follow_all", "paths", "weak_fits"]
 

@@ -14,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 from harness import Figures
 from kotowari.studies.genenet.baselines.predictors import edge_comparators
-from kotowari.studies.genenet.model.trip import TensorReconstructionRegressor
-from kotowari.studies.genenet.model.trip_permutation import permutation_p_values
+from kotowari.studies.genenet.model.trip.permutation import permutation_p_values
+from kotowari.studies.genenet.model.trip.trip import TensorReconstructionRegressor
 from kotowari.studies.genenet.phantom_modules import ModulePhantom, planted_modules
 from kotowari.trust.planted import planted_scores
 from seeds import mean_with_interval

@@ -12,8 +12,8 @@ HOMES = (
     "kotowari.solvers.elastic_net",
     "kotowari.solvers.elastic_net_kernel",
     "kotowari.solvers.elastic_net_newton",
-    "kotowari.studies.genenet.model.moments",
-    "kotowari.studies.genenet.model.paths",
+    "kotowari.studies.genenet.model.profile.moments",
+    "kotowari.studies.genenet.model.profile.paths",
     "kotowari.studies.omics.model.repulsion",
 )
 

@@ -24,10 +24,10 @@ from kotowari.core.cluster import Cluster
 from kotowari.core.errors import InputError, MissingExtraError, RunFolderError
 from kotowari.core.jobs import pack_arrays
 from kotowari.studies.genenet.gene_permutation import edge_permutation
-from kotowari.studies.genenet.model.blocks import fit_blocks
-from kotowari.studies.genenet.model.edge_bootstrap import bootstrap_edges
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
-from kotowari.studies.genenet.model.selection_frequency import selection_frequency
+from kotowari.studies.genenet.model.edges.bootstrap import bootstrap_edges
+from kotowari.studies.genenet.model.edges.selection_frequency import selection_frequency
+from kotowari.studies.genenet.model.profile.blocks import fit_blocks
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
 
 OPTIONS = {"kernel": "knn", "n_lambdas": 8, "max_rounds": 1, "block_size": 4}
 N_BLOCKS = 6

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kotowari.core.errors import InputError
-from kotowari.studies.genenet.model.criterion import weighted_criterion
+from kotowari.studies.genenet.model.profile.criterion import weighted_criterion
 
 
 def test_known_values():

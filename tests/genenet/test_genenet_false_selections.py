@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from kotowari.core.errors import InputError
-from kotowari.studies.genenet.model import false_selections as bounds_module
-from kotowari.studies.genenet.model.false_selections import false_selection_bounds
+from kotowari.studies.genenet.model.edges import false_selections as bounds_module
+from kotowari.studies.genenet.model.edges.false_selections import false_selection_bounds
 from kotowari.trust.stability import pfer_bound
 
 

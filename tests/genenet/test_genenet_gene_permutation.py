@@ -8,10 +8,10 @@ from scipy.stats import kstest
 from kotowari.core.errors import DesignError, InputError
 from kotowari.studies.genenet import gene_permutation as module
 from kotowari.studies.genenet.gene_permutation import edge_permutation
-from kotowari.studies.genenet.model.edge_bootstrap import bootstrap_edges
-from kotowari.studies.genenet.model.edge_p_values import FoundEdges, pooled_p_of_found
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
-from kotowari.studies.genenet.model.selection_frequency import selection_frequency
+from kotowari.studies.genenet.model.edges.bootstrap import bootstrap_edges
+from kotowari.studies.genenet.model.edges.p_values import FoundEdges, pooled_p_of_found
+from kotowari.studies.genenet.model.edges.selection_frequency import selection_frequency
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
 from kotowari.trust.permutation import permutation_p, pooled_p, sequential_p
 
 QUICK = NetworkProfiler(bandwidth=0.08, n_lambdas=6, max_rounds=1)

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from kotowari.studies.genenet.model.moments import (
+from kotowari.studies.genenet.model.profile.moments import (
     LocalMoments,
     WeightedMoments,
     low_rank,
     standardise,
     subtract_means,
 )
-from kotowari.studies.genenet.model.weights import GaussianKernel
+from kotowari.studies.genenet.model.profile.weights import GaussianKernel
 
 
 def kernel_rows(n, h, rng):

@@ -6,9 +6,9 @@ from sklearn.linear_model import ElasticNet
 
 from kotowari.solvers.elastic_net import elastic_net
 from kotowari.solvers.elastic_net_workspace import workspace
-from kotowari.studies.genenet.model.criterion import weighted_criterion
-from kotowari.studies.genenet.model.moments import WeightedMoments, standardise
-from kotowari.studies.genenet.model.paths import (
+from kotowari.studies.genenet.model.profile.criterion import weighted_criterion
+from kotowari.studies.genenet.model.profile.moments import WeightedMoments, standardise
+from kotowari.studies.genenet.model.profile.paths import (
     ADAPTIVE_FLOOR,
     COLUMNS,
     CONSTANT_TARGET,
@@ -18,7 +18,7 @@ from kotowari.studies.genenet.model.paths import (
     search_by_criterion,
     search_by_folds,
 )
-from kotowari.studies.genenet.model.profile_task import _local_moments, _slice_folds
+from kotowari.studies.genenet.model.profile.task import _local_moments, _slice_folds
 
 RATIOS = np.geomspace(1, 0.02, 25)
 

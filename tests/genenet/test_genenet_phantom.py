@@ -10,7 +10,7 @@ from kotowari.datasets.packaged import load_tcga_colorectal
 from kotowari.studies.genenet.baselines import global_elastic_net, kernel_correlation, lioness, spline_interaction_lasso
 from kotowari.studies.genenet.edge_implant import EdgeImplant
 from kotowari.studies.genenet.edge_scoring import edge_scores
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 from kotowari.studies.genenet.phantom import Shape, edge_curve, simulate_networks
 from kotowari.trust.implants import run_implants
 

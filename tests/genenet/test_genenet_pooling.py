@@ -8,8 +8,8 @@ from kotowari.core.errors import InputError
 from kotowari.studies.genenet.cluster.numbered import fit_numbered_block
 from kotowari.studies.genenet.config import Config
 from kotowari.studies.genenet.fitting import make_profiler, one_network_for_all
-from kotowari.studies.genenet.model.pooling import LeftOut, best_share, predict_left_out
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.profile.pooling import LeftOut, best_share, predict_left_out
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
 
 QUICK = {"n_lambdas": 8, "max_rounds": 1}
 REGULATORS = [f"R{number}" for number in range(6)]

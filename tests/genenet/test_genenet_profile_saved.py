@@ -12,8 +12,8 @@ from sklearn.exceptions import NotFittedError
 
 from kotowari.core.errors import InputError, RunFolderError
 from kotowari.studies.genenet.cluster.numbered import array_index, fit_numbered_block, missing_blocks
-from kotowari.studies.genenet.model import profile_saved
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.profile import saved as saved_module
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
 
 QUICK = {"kernel": "knn", "n_lambdas": 8, "max_rounds": 2, "block_size": 4}
 
@@ -247,7 +247,7 @@ def test_a_task_of_other_data_beside_the_facts_is_caught(table, run, tmp_path):
 
 
 def test_blocks_of_two_versions_are_not_mixed(table, run, monkeypatch):
-    monkeypatch.setattr(profile_saved.metadata, "version", lambda _: "9.9")
+    monkeypatch.setattr(saved_module.metadata, "version", lambda _: "9.9")
     with pytest.raises(RunFolderError, match=r"was begun by kotowari .*, and this is 9\.9"):
         fit_numbered_block(run, 0)
     with pytest.raises(RunFolderError, match=r"was begun by kotowari .*, and this is 9\.9"):

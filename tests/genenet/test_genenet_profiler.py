@@ -14,9 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from kotowari.core.errors import DesignError, InputError, RunFolderError, ShapeError
 from kotowari.studies.genenet.edge_scoring import edge_scores
-from kotowari.studies.genenet.model import blocks as blocks_module
-from kotowari.studies.genenet.model import profiler as profiler_module
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.profile import blocks as blocks_module
+from kotowari.studies.genenet.model.profile import profiler as profiler_module
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
 from kotowari.studies.genenet.phantom import simulate_networks
 
 QUICK = {"n_lambdas": 15, "max_rounds": 2}

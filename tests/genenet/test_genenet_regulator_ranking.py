@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from kotowari.core.errors import InputError, ShapeError
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
-from kotowari.studies.genenet.model.regulator_ranking import rank_regulators
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.stack.regulator_ranking import rank_regulators
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 
 N = 6
 SAMPLES = [f"S{k}" for k in range(N)]

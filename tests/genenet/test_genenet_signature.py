@@ -8,8 +8,8 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from kotowari.core.errors import InputError
-from kotowari.studies.genenet.model.coherent_genes import coherence_p
-from kotowari.studies.genenet.model.signature import SignatureScore
+from kotowari.studies.genenet.model.profile.coherent_genes import coherence_p
+from kotowari.studies.genenet.model.profile.signature import SignatureScore
 
 UP, DOWN = ["VIM", "ZEB1", "FN1"], ["CDH1", "EPCAM"]
 METHODS = ["first_component", "mean_z", "ks"]

@@ -12,7 +12,7 @@ from scipy import stats
 from kotowari.core.errors import InputError, RunFolderError, ShapeError
 from kotowari.formats.cytoscape import read_cytoscape
 from kotowari.formats.h5ad import read_h5ad
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 from kotowari.trust.permutation import benjamini_hochberg
 
 N, R, T = 30, 8, 7
@@ -67,7 +67,7 @@ def test_entries_in_any_order_give_the_same_stack(dense, rng):
 
 def test_sorting_and_a_table_of_cells_number_edges_alike(dense, monkeypatch):
     expected = stacked(dense)
-    monkeypatch.setattr("kotowari.studies.genenet.model.stack_arrays._CELLS_AN_ENTRY", 0)
+    monkeypatch.setattr("kotowari.studies.genenet.model.stack.arrays._CELLS_AN_ENTRY", 0)
     np.testing.assert_array_equal(stacked(dense).entry_edge, expected.entry_edge)
 
 

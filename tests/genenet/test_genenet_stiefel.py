@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kotowari.core.errors import ShapeError
-from kotowari.studies.genenet.model.stiefel import (
+from kotowari.studies.genenet.model.trip.stiefel import (
     RETRACTIONS,
     orthonormal_columns,
     retract_qr,

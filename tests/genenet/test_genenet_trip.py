@@ -14,10 +14,10 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.utils import get_tags
 
 from kotowari.core.errors import ConvergenceError, DesignError, InputError, RunFolderError, ShapeError
-from kotowari.studies.genenet.model.projections import DenseTensor, hosvd
-from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
-from kotowari.studies.genenet.model.stiefel import subspace_agreement
-from kotowari.studies.genenet.model.trip import (
+from kotowari.studies.genenet.model.trip.projections import DenseTensor, hosvd
+from kotowari.studies.genenet.model.trip.sparse_networks import SparseNetworks
+from kotowari.studies.genenet.model.trip.stiefel import subspace_agreement
+from kotowari.studies.genenet.model.trip.trip import (
     TensorReconstructionClassifier,
     TensorReconstructionCox,
     TensorReconstructionRegressor,

@@ -6,13 +6,13 @@ import torch
 from torch.nn import functional
 
 from kotowari.core.errors import DesignError, InputError, ShapeError
-from kotowari.studies.genenet.model.heads import Head
-from kotowari.studies.genenet.model.projections import DenseTensor, EdgeTensor, complete_basis, hosvd
-from kotowari.studies.genenet.model.responses import ClassResponse, NumberResponse, SurvivalResponse
-from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
-from kotowari.studies.genenet.model.stiefel import orthonormal_columns, subspace_agreement
-from kotowari.studies.genenet.model.trip_fit import objective
-from kotowari.studies.genenet.model.trip_starts import STARTS, Part
+from kotowari.studies.genenet.model.trip.fit import objective
+from kotowari.studies.genenet.model.trip.heads import Head
+from kotowari.studies.genenet.model.trip.projections import DenseTensor, EdgeTensor, complete_basis, hosvd
+from kotowari.studies.genenet.model.trip.responses import ClassResponse, NumberResponse, SurvivalResponse
+from kotowari.studies.genenet.model.trip.sparse_networks import SparseNetworks
+from kotowari.studies.genenet.model.trip.starts import STARTS, Part
+from kotowari.studies.genenet.model.trip.stiefel import orthonormal_columns, subspace_agreement
 from kotowari.studies.genenet.phantom_modules import planted_modules
 
 F64 = torch.float64
@@ -89,7 +89,7 @@ def test_hosvd_is_the_svd_of_every_unfolding(rng):
 def test_long_modes_use_an_iteration_that_gives_the_same_subspace(rng, monkeypatch):
     dense, sparse, _ = _both(rng, shape=(12, 5))
     direct = hosvd(dense, (3, 3))
-    monkeypatch.setattr("kotowari.studies.genenet.model.projections._MOST_EIGH", 2)
+    monkeypatch.setattr("kotowari.studies.genenet.model.trip.projections._MOST_EIGH", 2)
     for c, other in zip(direct, hosvd(sparse, (3, 3)), strict=True):
         assert subspace_agreement(c, other) == pytest.approx(1, abs=1e-10)
 

@@ -5,10 +5,10 @@ import pytest
 from scipy.stats import kstest
 
 from kotowari.core.errors import DesignError, InputError, ShapeError
-from kotowari.studies.genenet.model.knock_out import knock_out
-from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
-from kotowari.studies.genenet.model.trip import TensorReconstructionRegressor
-from kotowari.studies.genenet.model.trip_permutation import permutation_p_values
+from kotowari.studies.genenet.model.trip.knock_out import knock_out
+from kotowari.studies.genenet.model.trip.permutation import permutation_p_values
+from kotowari.studies.genenet.model.trip.sparse_networks import SparseNetworks
+from kotowari.studies.genenet.model.trip.trip import TensorReconstructionRegressor
 from kotowari.studies.genenet.phantom_modules import planted_modules
 from kotowari.trust.planted import planted_scores
 

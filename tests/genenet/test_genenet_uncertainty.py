@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kotowari.core.errors import DesignError, InputError, ShapeError
-from kotowari.studies.genenet.model import edge_bootstrap as bootstrap_module
-from kotowari.studies.genenet.model import selection_frequency as selection_module
-from kotowari.studies.genenet.model.edge_bootstrap import bootstrap_edges
-from kotowari.studies.genenet.model.edge_refits import RefitTable
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
-from kotowari.studies.genenet.model.selection_frequency import complementary_halves, selection_frequency
+from kotowari.studies.genenet.model.edges import bootstrap as bootstrap_module
+from kotowari.studies.genenet.model.edges import selection_frequency as selection_module
+from kotowari.studies.genenet.model.edges.bootstrap import bootstrap_edges
+from kotowari.studies.genenet.model.edges.refits import RefitTable
+from kotowari.studies.genenet.model.edges.selection_frequency import complementary_halves, selection_frequency
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
 from kotowari.studies.genenet.phantom import simulate_networks
 from kotowari.trust.scores import auroc
 from kotowari.trust.stability import selection_stability

@@ -10,9 +10,9 @@ from kotowari.studies.genenet import changing_coefficients as module
 from kotowari.studies.genenet.changing_coefficients import varying_edges
 from kotowari.studies.genenet.constant_null import ConstantNull, split_roles
 from kotowari.studies.genenet.gene_permutation import edge_permutation
-from kotowari.studies.genenet.model.edge_p_values import FoundEdges, own_p, pooled_p_of_found
-from kotowari.studies.genenet.model.edge_refits import RefitTable
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.edges.p_values import FoundEdges, own_p, pooled_p_of_found
+from kotowari.studies.genenet.model.edges.refits import RefitTable
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
 from kotowari.trust.permutation import permutation_p, pooled_p, sequential_p
 
 QUICK = NetworkProfiler(kernel="knn", effective_samples=0.5, n_lambdas=6, max_rounds=1)

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from kotowari.core.errors import DesignError, InputError, ShapeError
-from kotowari.studies.genenet.model.bandwidth import effective_bandwidth, effective_neighbours
-from kotowari.studies.genenet.model.weights import (
+from kotowari.studies.genenet.model.profile.bandwidth import effective_bandwidth, effective_neighbours
+from kotowari.studies.genenet.model.profile.weights import (
     GaussianKernel,
     NeighbourKernel,
     effective_samples,

@@ -133,7 +133,7 @@ def merge(
     """Join the numbered blocks of gene networks, once all are there (genenet)."""
     from kotowari.core.study import load_part
 
-    stack = load_part("kotowari.studies.genenet", "model.profiler").NetworkProfiler.load(folder).networks()
+    stack = load_part("kotowari.studies.genenet", "model.profile.profiler").NetworkProfiler.load(folder).networks()
     stack.save(out)
     stack.to_graphml(out / "networks.graphml")
     print(f"{out}: {len(stack.samples)} networks, {stack.n_edges} edges in all")

@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from kotowari.studies.genenet.edge_scoring import EdgeScores, edge_scores
     from kotowari.studies.genenet.gene_permutation import EdgePermutation, edge_permutation
     from kotowari.studies.genenet.guard import PredictionVerdict, judge_prediction, permute_within_bins
-    from kotowari.studies.genenet.model.contributions import EdgeContributions
-    from kotowari.studies.genenet.model.edge_bootstrap import EdgeIntervals, bootstrap_edges
-    from kotowari.studies.genenet.model.knock_out import KnockOut, knock_out
-    from kotowari.studies.genenet.model.profiler import NetworkProfiler
-    from kotowari.studies.genenet.model.regulator_ranking import rank_regulators
-    from kotowari.studies.genenet.model.selection_frequency import SelectionFrequency, selection_frequency
-    from kotowari.studies.genenet.model.signature import SignatureScore
-    from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
-    from kotowari.studies.genenet.model.stack import NetworkStack
-    from kotowari.studies.genenet.model.trip import (
+    from kotowari.studies.genenet.model.edges.bootstrap import EdgeIntervals, bootstrap_edges
+    from kotowari.studies.genenet.model.edges.selection_frequency import SelectionFrequency, selection_frequency
+    from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
+    from kotowari.studies.genenet.model.profile.signature import SignatureScore
+    from kotowari.studies.genenet.model.stack.regulator_ranking import rank_regulators
+    from kotowari.studies.genenet.model.stack.stack import NetworkStack
+    from kotowari.studies.genenet.model.trip.contributions import EdgeContributions
+    from kotowari.studies.genenet.model.trip.knock_out import KnockOut, knock_out
+    from kotowari.studies.genenet.model.trip.permutation import EdgeNull, permutation_p_values
+    from kotowari.studies.genenet.model.trip.sparse_networks import SparseNetworks
+    from kotowari.studies.genenet.model.trip.trip import (
         TensorReconstructionClassifier,
         TensorReconstructionCox,
         TensorReconstructionRegressor,
     )
-    from kotowari.studies.genenet.model.trip_permutation import EdgeNull, permutation_p_values
     from kotowari.studies.genenet.phantom import NetworkPhantom, simulate_networks
     from kotowari.studies.genenet.phantom_modules import ModulePhantom, planted_modules
 
@@ -43,35 +43,35 @@ SUMMARY = "a gene network for every sample along a modulator; the edges that cha
 _HOMES = {
     "Config": "config",
     "CovariateAdjustment": "adjustment",
-    "EdgeContributions": "model.contributions",
+    "EdgeContributions": "model.trip.contributions",
     "EdgeImplant": "edge_implant",
-    "EdgeIntervals": "model.edge_bootstrap",
-    "EdgeNull": "model.trip_permutation",
+    "EdgeIntervals": "model.edges.bootstrap",
+    "EdgeNull": "model.trip.permutation",
     "EdgePermutation": "gene_permutation",
     "EdgeScores": "edge_scoring",
-    "KnockOut": "model.knock_out",
+    "KnockOut": "model.trip.knock_out",
     "ModulePhantom": "phantom_modules",
     "NetworkPhantom": "phantom",
-    "NetworkProfiler": "model.profiler",
-    "NetworkStack": "model.stack",
+    "NetworkProfiler": "model.profile.profiler",
+    "NetworkStack": "model.stack.stack",
     "PredictionVerdict": "guard",
-    "SelectionFrequency": "model.selection_frequency",
-    "SignatureScore": "model.signature",
-    "SparseNetworks": "model.sparse_networks",
-    "TensorReconstructionClassifier": "model.trip",
-    "TensorReconstructionCox": "model.trip",
-    "TensorReconstructionRegressor": "model.trip",
+    "SelectionFrequency": "model.edges.selection_frequency",
+    "SignatureScore": "model.profile.signature",
+    "SparseNetworks": "model.trip.sparse_networks",
+    "TensorReconstructionClassifier": "model.trip.trip",
+    "TensorReconstructionCox": "model.trip.trip",
+    "TensorReconstructionRegressor": "model.trip.trip",
     "VaryingEdges": "changing_coefficients",
-    "bootstrap_edges": "model.edge_bootstrap",
+    "bootstrap_edges": "model.edges.bootstrap",
     "edge_permutation": "gene_permutation",
     "edge_scores": "edge_scoring",
     "judge_prediction": "guard",
-    "knock_out": "model.knock_out",
-    "permutation_p_values": "model.trip_permutation",
+    "knock_out": "model.trip.knock_out",
+    "permutation_p_values": "model.trip.permutation",
     "permute_within_bins": "guard",
     "planted_modules": "phantom_modules",
-    "rank_regulators": "model.regulator_ranking",
-    "selection_frequency": "model.selection_frequency",
+    "rank_regulators": "model.stack.regulator_ranking",
+    "selection_frequency": "model.edges.selection_frequency",
     "simulate_networks": "phantom",
     "varying_edges": "changing_coefficients",
 }

@@ -13,7 +13,7 @@ from kotowari.core.runfolder import RunFolder
 from kotowari.studies.genenet.data import NewTable, read_new_table
 from kotowari.studies.genenet.fitting import ESTIMATORS, contributions_of, effects_of
 from kotowari.studies.genenet.job import GenenetJob, open_job
-from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
+from kotowari.studies.genenet.model.trip.sparse_networks import SparseNetworks
 from kotowari.studies.genenet.network_files import write_networks
 from kotowari.studies.genenet.preparation import columns_of
 

@@ -14,7 +14,7 @@ from kotowari.studies.genenet.fitting import explain_fold
 from kotowari.studies.genenet.gene_permutation import EdgePermutation, edge_permutation
 from kotowari.studies.genenet.guard import GENES_ROW, SPLINE_ROW
 from kotowari.studies.genenet.job import OURS, GenenetJob
-from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
+from kotowari.studies.genenet.model.trip.sparse_networks import SparseNetworks
 from kotowari.trust.comparators import chance_rows, point_scores
 from kotowari.trust.folds import Fold
 from kotowari.trust.permutation import permuted

@@ -15,16 +15,16 @@ from kotowari.core.jobs import Arrays
 from kotowari.core.progress import Advance
 from kotowari.core.seeds import derive_seed
 from kotowari.studies.genenet.constant_null import ConstantNull, split_roles
-from kotowari.studies.genenet.model.edge_p_values import (
+from kotowari.studies.genenet.model.edges.p_values import (
     FoundEdges,
     family_wise_p,
     own_p,
     pooled_p_of_found,
     q_of_found,
 )
-from kotowari.studies.genenet.model.edge_refits import RefitTable, refits_at_once, run_refits, unit_of_rows
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.edges.refits import RefitTable, refits_at_once, run_refits, unit_of_rows
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 from kotowari.trust.permutation import QValues, sequential_p, smallest_p_sentence
 
 __all__ = ["VaryingEdges", "varying_edges"]

@@ -8,10 +8,10 @@ import numpy.typing as npt
 
 from kotowari.core.errors import DesignError
 from kotowari.studies.genenet.baselines.modulator_spline import ModulatorSpline
-from kotowari.studies.genenet.model.edge_refits import RefitTable
-from kotowari.studies.genenet.model.profile_input import penalty_factors
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.edges.refits import RefitTable
+from kotowari.studies.genenet.model.profile.input import penalty_factors
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 
 __all__ = ["ConstantNull", "split_roles"]
 

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import sparse
 
 from kotowari.core.errors import InputError
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 from kotowari.trust.planted import planted_scores
 from kotowari.trust.scores import spearman
 

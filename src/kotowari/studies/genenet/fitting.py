@@ -10,10 +10,10 @@ from kotowari.core.jobs import Arrays
 from kotowari.studies.genenet.baselines.predictors import spline_predictor
 from kotowari.studies.genenet.config import Config, ResponseKind
 from kotowari.studies.genenet.data import Samples
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
-from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
-from kotowari.studies.genenet.model.stack import NetworkStack
-from kotowari.studies.genenet.model.trip import (
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
+from kotowari.studies.genenet.model.trip.sparse_networks import SparseNetworks
+from kotowari.studies.genenet.model.trip.trip import (
     TensorReconstructionClassifier,
     TensorReconstructionCox,
     TensorReconstructionRegressor,

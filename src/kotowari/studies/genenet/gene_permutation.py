@@ -15,10 +15,10 @@ from kotowari.core.jobs import Arrays
 from kotowari.core.progress import Advance
 from kotowari.core.seeds import derive_seed
 from kotowari.studies.genenet.guard import permute_within_bins
-from kotowari.studies.genenet.model.edge_p_values import FoundEdges, family_wise_p, pooled_p_of_found, q_of_found
-from kotowari.studies.genenet.model.edge_refits import RefitTable, refits_at_once, run_refits, unit_of_rows
-from kotowari.studies.genenet.model.edge_statistic import Statistic, edge_statistic
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.edges.p_values import FoundEdges, family_wise_p, pooled_p_of_found, q_of_found
+from kotowari.studies.genenet.model.edges.refits import RefitTable, refits_at_once, run_refits, unit_of_rows
+from kotowari.studies.genenet.model.edges.statistic import Statistic, edge_statistic
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
 from kotowari.trust.permutation import QValues, sequential_p, smallest_p_sentence
 
 __all__ = ["EdgePermutation", "edge_permutation"]
@@ -152,7 +152,7 @@ def edge_permutation(
     statistic
         ``"strength"``: mean absolute coefficient, genes in standard deviations. ``"change"``: change of the regulatory
         effect from the 5th to the 95th percentile of the samples. See
-        :func:`kotowari.studies.genenet.model.edge_statistic.edge_statistic`.
+        :func:`kotowari.studies.genenet.model.edges.statistic.edge_statistic`.
     n_permutations
         B, 1 or more; 199 reaches p = 0.005.
     n_exceeding

@@ -17,9 +17,9 @@ from kotowari.core.runfolder import Metric, RunFolder
 from kotowari.studies.genenet.config import Config, ResponseKind
 from kotowari.studies.genenet.data import Samples, read_inputs, read_samples
 from kotowari.studies.genenet.fitting import effects_of, make_profiler, make_trip, unpacked_effects
-from kotowari.studies.genenet.model.profiler import NetworkProfiler
-from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.profile.profiler import NetworkProfiler
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
+from kotowari.studies.genenet.model.trip.sparse_networks import SparseNetworks
 from kotowari.studies.genenet.preparation import MODULATOR, Preparation, columns_of
 from kotowari.trust.comparators import OutOfFold
 from kotowari.trust.folds import Fold, splits_from_json

@@ -16,8 +16,8 @@ from kotowari.studies.genenet.edge_implant import EdgeImplant, PlantedEdges
 from kotowari.studies.genenet.fitting import contributions_of, effect_changes
 from kotowari.studies.genenet.guard import PredictionVerdict
 from kotowari.studies.genenet.job import OURS, SUBSPACE, GenenetJob
-from kotowari.studies.genenet.model.knock_out import knock_out
-from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
+from kotowari.studies.genenet.model.trip.knock_out import knock_out
+from kotowari.studies.genenet.model.trip.sparse_networks import SparseNetworks
 from kotowari.studies.genenet.preparation import columns_of
 from kotowari.studies.genenet.reasons import CONTRIBUTIONS, EDGES, half_samples
 from kotowari.training.devices import one_thread

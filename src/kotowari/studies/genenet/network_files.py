@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from kotowari.formats.parquet import write_parquet
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 
 __all__ = ["write_networks"]
 

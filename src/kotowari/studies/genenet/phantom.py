@@ -9,7 +9,7 @@ import pandas as pd
 
 from kotowari.core.errors import InputError
 from kotowari.core.seeds import derive_seed
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 
 __all__ = ["NetworkPhantom", "Shape", "edge_curve", "simulate_networks"]
 

@@ -16,7 +16,7 @@ from kotowari.studies.genenet.data import (
     varying_genes,
     without_signature,
 )
-from kotowari.studies.genenet.model.signature import SignatureScore
+from kotowari.studies.genenet.model.profile.signature import SignatureScore
 
 __all__ = ["MODULATOR", "Preparation", "columns_of"]
 

@@ -17,8 +17,8 @@ from kotowari.studies.genenet.chance import (
 )
 from kotowari.studies.genenet.fitting import effect_changes
 from kotowari.studies.genenet.job import GenenetJob
-from kotowari.studies.genenet.model.edge_bootstrap import bootstrap_edges
-from kotowari.studies.genenet.model.selection_frequency import SelectionFrequency, selection_frequency
+from kotowari.studies.genenet.model.edges.bootstrap import bootstrap_edges
+from kotowari.studies.genenet.model.edges.selection_frequency import SelectionFrequency, selection_frequency
 from kotowari.studies.genenet.network_files import write_networks
 from kotowari.studies.genenet.preparation import columns_of
 from kotowari.trust.permutation import max_t_p, pooled_p, q_values, smallest_p

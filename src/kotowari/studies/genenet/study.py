@@ -17,7 +17,7 @@ from kotowari.studies.genenet.chance import coefficients_against_constant, permu
 from kotowari.studies.genenet.guard import judge_prediction
 from kotowari.studies.genenet.job import OURS, SUBSPACE, GenenetJob
 from kotowari.studies.genenet.judging import judge, verdict_arrays
-from kotowari.studies.genenet.model.sparse_networks import SparseNetworks
+from kotowari.studies.genenet.model.trip.sparse_networks import SparseNetworks
 from kotowari.studies.genenet.preparation import Preparation, columns_of
 from kotowari.studies.genenet.reasons import export_networks, find_reasons
 from kotowari.studies.genenet.story import tell

@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold
 
 from kotowari.core.seeds import derive_seed
 from kotowari.studies.genenet.baselines.pairs import gene_pairs
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 
 __all__ = ["global_elastic_net"]
 

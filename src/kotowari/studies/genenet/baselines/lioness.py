@@ -9,7 +9,7 @@ import pandas as pd
 from kotowari.core.checks import few
 from kotowari.core.errors import DesignError
 from kotowari.studies.genenet.baselines.pairs import FloatArray, GenePairs, gene_pairs, stack_of
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 
 __all__ = ["lioness"]
 

@@ -10,7 +10,7 @@ import pandas as pd
 from kotowari.core.checks import few, require_unique
 from kotowari.core.errors import DesignError, InputError
 from kotowari.formats.memory import require_bytes
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 
 __all__ = ["GenePairs", "gene_pairs", "stack_of"]
 

@@ -12,7 +12,7 @@ from kotowari.core.errors import ShapeError
 from kotowari.core.seeds import derive_seed
 from kotowari.studies.genenet.baselines.modulator_spline import ModulatorSpline
 from kotowari.studies.genenet.baselines.pairs import FloatArray, gene_pairs, stack_of
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 
 __all__ = ["spline_interaction_lasso"]
 

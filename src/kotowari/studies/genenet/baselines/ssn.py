@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from kotowari.core.errors import InputError
 from kotowari.studies.genenet.baselines.pairs import FloatArray, GenePairs, gene_pairs, stack_of
-from kotowari.studies.genenet.model.stack import NetworkStack
+from kotowari.studies.genenet.model.stack.stack import NetworkStack
 
 __all__ = ["Null", "ssn", "ssn_p"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from kotowari.core.errors import InputError
 from kotowari.core.progress import Progress
-from kotowari.studies.genenet.model.blocks import block_path, fit_blocks
-from kotowari.studies.genenet.model.profile_saved import missing_blocks, read_task
+from kotowari.studies.genenet.model.profile.blocks import block_path, fit_blocks
+from kotowari.studies.genenet.model.profile.saved import missing_blocks, read_task
 
 __all__ = ["array_index", "fit_numbered_block", "missing_blocks"]
 

@@ -1,1 +1,1 @@
-"""The stack of networks, and tensor reconstruction-based interpretable prediction (TRIP) on it."""
+"""The networks of all samples, the stack that holds them, how sure their edges are, and prediction from them."""

@@ -1,0 +1,1 @@
+"""How sure an edge is: refits on permuted genes, half samples and bootstraps."""

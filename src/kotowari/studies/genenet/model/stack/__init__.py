@@ -1,0 +1,1 @@
+"""Networks of many samples: how they are held, looked at and written."""

@@ -1,0 +1,1 @@
+"""Prediction from networks, and the part of every edge in it."""
