@@ -8,8 +8,10 @@ import genenet_jobs as jobs
 import genenet_networks as networks
 import genenet_solver as solver
 import genenet_trip as trip
+from genenet_changing import changing_coefficients
 from genenet_defaults import option_scores
 from genenet_emt import emt_prediction
+from genenet_pooling import pooling_gain
 from genenet_regulators import tumour_regulators
 from harness import Figure, Part, run
 
@@ -36,9 +38,21 @@ FIGURES = (
         beside="regulator_early_precision_enet",
     ),
     Figure("regulator_early_precision_less_enet", "ours less the elastic net"),
+    Figure(
+        "regulator_aside_precision_ranked_less_enet_low",
+        "ranking chosen on others, less it, low end",
+        above=0.0,
+        beside="regulator_aside_precision_ranked_less_ranked_equal",
+    ),
     Figure("regulator_null_p", "against regulons of equal degrees", at_most=0.05, beside="regulator_null_mean"),
     Figure("ecadherin_known_top25", "E-cadherin, known among 25", at_least=7, beside="ecadherin_known_top25_enet"),
-    Figure("defaults_r2_knn_half", "held-out targets, defaults", beside="defaults_r2_one_network"),
+    Figure("defaults_r2_study", "held-out targets, the study's options", beside="defaults_r2_one_network"),
+    Figure(
+        "pooling_colorectal_gain_low", "less one network, low end", above=0.0, beside="pooling_colorectal_gain_shuffled"
+    ),
+    Figure("pooling_tumours_gain_low", "the same, 391 tumours", above=0.0, beside="pooling_tumours_gain_shuffled"),
+    Figure("changing_rejected", "all coefficients constant: some p <= 0.05", at_most=0.09),
+    Figure("changing_found", "changing coefficients found", beside="changing_found_constant"),
     Figure("emt_predicts", "the guard lets 'predicts' pass", beside="emt_r2_spline"),
     Figure("emt_r2", "transition score from networks", beside="emt_r2_genes"),
     Figure("trip_r2", "planted modules, R2", above="trip_r2_kernel_ridge", beside="trip_r2_kernel_ridge"),
@@ -62,7 +76,9 @@ PARTS = (
         tumour_regulators,
     ),
     Part("emt", ("emt_r2", "emt_predicts"), emt_prediction),
-    Part("defaults", ("defaults_r2_knn_half",), option_scores),
+    Part("defaults", ("defaults_r2_study",), option_scores),
+    Part("pooling", ("pooling_colorectal_gain", "pooling_tumours_gain"), pooling_gain),
+    Part("changing", ("changing_rejected", "changing_found"), changing_coefficients),
     Part("job2011", ("job2011_minutes", "job2011_peak_gb"), jobs.job_2011),
     Part("dask", ("dask_speedup", "dask_kill_equal"), jobs.many_machines),
     Part(

@@ -28,6 +28,8 @@ def test_rows_are_met_by_name_and_one_without_annotations_is_refused():
     assert list(require_rows_for(NOTES, X, where="a.csv")["patient"]) == ["p2", "p1", "p0"]
     with pytest.raises(InputError, match=r"a\.csv: has no row for 1 of 3 samples of the table \(s1\)"):
         require_rows_for(NOTES.drop("s1"), X, where="a.csv")
+    with pytest.raises(InputError, match=r"a\.csv: its samples .* are the columns .* Set data\.orientation to genes"):
+        require_rows_for(NOTES, X.T, where="a.csv")
 
 
 def test_columns_and_owners_are_found_or_named():

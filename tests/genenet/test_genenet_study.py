@@ -193,6 +193,13 @@ def test_the_networks_open_in_the_tools_of_the_field(whole):
     assert graph.is_directed()
     assert graph.number_of_edges() == stack.n_edges
     assert set(graph.nodes) <= {*REGULATORS, *TARGETS}
+    tested, edges = nx.read_graphml(folder / "tested.graphml"), table_of(whole, "edges")
+    first = edges.iloc[0]
+    assert tested.number_of_edges() == len(edges)
+    told = tested.edges[first["regulator"], first["target"]]
+    assert told["weight"] == told["change"] == pytest.approx(first["change"])
+    assert told["p"] == first["p"]
+    assert told["p of coefficient change"] == first["p of coefficient change"]
     rank = pd.Series(stack.modulator, index=stack.samples).rank()
     for name, low, high in (("low", 1, 4), ("middle", 18, 23), ("high", 37, 40)):
         graph = nx.read_graphml(folder / f"{name}.graphml")

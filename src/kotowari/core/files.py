@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,15 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: is not valid JSON ({error}). It may have been edited or cut short.") from error
 
 
-def require_new_folder(path: Path) -> None:
+def require_new_folder(path: Path, *, besides: Collection[str] = ()) -> None:
     """Refuse a folder that holds anything, so that nothing of the user's is written over.
+
+    Parameters
+    ----------
+    path
+        A folder, or where one is to be.
+    besides
+        Names of entries that may be there.
 
     Raises
     ------
@@ -67,7 +75,7 @@ def require_new_folder(path: Path) -> None:
     """
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: is a file. Name a folder.")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(entry.name not in besides for entry in path.iterdir()):
         raise InputError(f"{path}: holds files already, which might be written over. Name a new folder.")
 
 

@@ -108,7 +108,8 @@ class RunFolder:
             "inputs": [],
             "stages": [{"name": name, "state": "waiting", "seconds": None} for name in stages],
         }
-        require_new_folder(path)
+        # a run that was refused at its first stage has left there what it had worked out
+        require_new_folder(path, besides=("work",))
         write_json(path / "run.json", record)
         return cls(path)
 

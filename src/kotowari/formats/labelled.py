@@ -112,6 +112,11 @@ def read_labelled(
 def require_rows_for(annotations: pd.DataFrame, X: pd.DataFrame, *, where: str) -> pd.DataFrame:
     """Return the annotations in the order of the table's rows, or refuse when a sample has none."""
     absent = X.index.difference(annotations.index)
+    if len(absent) == len(X) and X.columns.isin(annotations.index).any():
+        raise InputError(
+            f"{where}: its samples ({few(annotations.index)}) are the columns of the table, whose rows are "
+            f"{few(X.index)}. Set data.orientation to genes."
+        )
     if len(absent):
         raise InputError(
             f"{where}: has no row for {len(absent)} of {len(X)} samples of the table ({few(absent)}). "

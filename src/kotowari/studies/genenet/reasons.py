@@ -19,7 +19,7 @@ from kotowari.studies.genenet.fitting import effect_changes
 from kotowari.studies.genenet.job import GenenetJob
 from kotowari.studies.genenet.model.edges.bootstrap import bootstrap_edges
 from kotowari.studies.genenet.model.edges.selection_frequency import SelectionFrequency, selection_frequency
-from kotowari.studies.genenet.network_files import write_networks
+from kotowari.studies.genenet.network_files import write_edge_graph, write_networks
 from kotowari.studies.genenet.preparation import columns_of
 from kotowari.trust.permutation import max_t_p, pooled_p, q_values, smallest_p
 
@@ -37,6 +37,7 @@ def find_reasons(job: GenenetJob, progress: Progress) -> None:
     """Rank all edges; write ``tables/edges.csv``, ``hubs.csv``, enrichment, and the parts of the prediction."""
     table = _edge_table(job, progress)
     write_table(job.path / "tables" / "edges.csv", table)
+    write_edge_graph(table, job.path / "networks" / "tested.graphml")
     stack = job.networks
     write_table(job.path / "tables" / "hubs.csv", stack.hubs())
     sets = load_reactome()

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from kotowari.core.checks import few
 from kotowari.core.files import read_json
 from kotowari.core.page import Page, Table
 from kotowari.report import write as write_report
@@ -192,6 +193,8 @@ def _modulator_words(job: GenenetJob) -> str:
         f"{job.modulator_name}: {method} of {len(samples.signature_up)} genes that rise and "
         f"{len(samples.signature_down)} that fall"
     )
+    if left := job.whole.left_out:
+        words += f", of which {len(left)} do not move with the others and were left out ({few(left)})"
     share = job.whole.explained
     return words if np.isnan(share) else f"{words}; it carries {share:.0%} of their variance"
 
