@@ -1,17 +1,15 @@
 """What a regulator does to a target: along the edge, and along paths over one gene in between."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy import sparse
 
-from kotowari.core.checks import few
-from kotowari.core.errors import InputError, ShapeError
+from kotowari.core.errors import InputError
 from kotowari.formats.memory import require_bytes
 from kotowari.studies.genenet.model.stack.arrays import StackArrays
+from kotowari.studies.genenet.model.stack.expression import regulator_expression
 
 __all__ = ["path_effects"]
 
@@ -71,7 +69,7 @@ def path_effects(
     """
     if max_length not in (1, 2):
         raise InputError(f"regulatory_effect: max_length must be 1 or 2, got {max_length}.")
-    expression = _expression(stack, X)
+    expression = regulator_expression(stack, X, by="regulatory_effect")
     if centred:
         expression = expression - expression.mean(0)
     chosen = stack.positions("targets", targets)
@@ -93,30 +91,6 @@ def path_effects(
         parts.append((np.full(kept.sum(), row), regulator[kept], target[kept], value[kept]))
     sample, regulator, target, value = (np.concatenate(column) for column in zip(*parts, strict=True))
     return sample.astype(np.int32), regulator.astype(np.int32), target.astype(np.int32), value.astype(np.float32)
-
-
-def _expression(stack: StackArrays, X: Any) -> npt.NDArray[np.float64]:
-    if isinstance(X, pd.DataFrame):
-        X = _named(X, stack.samples, stack.regulators)
-    values = np.asarray(X, dtype=np.float64)
-    shape = (len(stack.samples), len(stack.regulators))
-    if values.shape != shape:
-        raise ShapeError.mismatch("regulatory_effect", "X", shape, values.shape)
-    if not np.isfinite(values).all():
-        row, column = np.argwhere(~np.isfinite(values))[0]
-        raise InputError(
-            f"regulatory_effect: the expression of {stack.regulators[column]} in {stack.samples[row]} is missing. "
-            "Fill it in as for the fit."
-        )
-    return values
-
-
-def _named(table: pd.DataFrame, samples: Sequence[str], regulators: Sequence[str]) -> pd.DataFrame:
-    named = table.set_axis(table.index.astype(str)).set_axis(table.columns.astype(str), axis=1)
-    for what, wanted, held in (("samples", samples, named.index), ("regulators", regulators, named.columns)):
-        if missing := sorted(set(wanted) - set(held)):
-            raise InputError(f"regulatory_effect: the table lacks {len(missing)} {what} ({few(missing)}).")
-    return named.loc[list(samples), list(regulators)]
 
 
 def _without_own(stack: StackArrays, row: int, own: npt.NDArray[np.bool_]) -> sparse.csr_array:

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kotowari.core.checks import few
-from kotowari.core.errors import InputError, ShapeError
+from kotowari.core.errors import InputError
 from kotowari.studies.genenet.model.stack.arrays import StackArrays
+from kotowari.studies.genenet.model.stack.expression import regulator_expression
 
 __all__ = ["rank_regulators"]
 
@@ -72,7 +72,10 @@ def rank_regulators(stack: StackArrays, X: Any, *, targets: Any = None, repressi
             f"rank_regulators: the values of these networks are {stack.quantity!r}. It takes coefficients: hand over "
             "the networks before anything was made of them."
         )
-    scale = _regulators(stack, X).std(0)[stack.edge_regulator] / np.maximum(stack.n_fitted(), 1)[stack.edge_target]
+    scale = (
+        regulator_expression(stack, X, by="rank_regulators").std(0)[stack.edge_regulator]
+        / np.maximum(stack.n_fitted(), 1)[stack.edge_target]
+    )
     activation, opposite = (
         scale * np.bincount(stack.entry_edge, np.maximum(sign * stack.entry_value, 0), stack.n_edges)
         for sign in (1, -1)
@@ -93,24 +96,3 @@ def rank_regulators(stack: StackArrays, X: Any, *, targets: Any = None, repressi
     rank = table.groupby("target", sort=False)["score"].rank(method="min", ascending=False)
     table.insert(2, "rank", rank.astype(np.int64))
     return table
-
-
-def _regulators(stack: StackArrays, X: Any) -> Floats:
-    """Return the expression of the regulators, shape ``(sample, regulator)``, checked."""
-    if isinstance(X, pd.DataFrame):
-        X = X.set_axis(X.index.astype(str)).set_axis(X.columns.astype(str), axis=1)
-        for what, wanted, held in (("samples", stack.samples, X.index), ("regulators", stack.regulators, X.columns)):
-            if missing := sorted(set(wanted) - set(held)):
-                raise InputError(f"rank_regulators: the table lacks {len(missing)} {what} ({few(missing)}).")
-        X = X.loc[list(stack.samples), list(stack.regulators)]
-    values = np.asarray(X, dtype=np.float64)
-    shape = (len(stack.samples), len(stack.regulators))
-    if values.shape != shape:
-        raise ShapeError.mismatch("rank_regulators", "X", shape, values.shape)
-    if not np.isfinite(values).all():
-        row, column = np.argwhere(~np.isfinite(values))[0]
-        raise InputError(
-            f"rank_regulators: the expression of {stack.regulators[column]} in {stack.samples[row]} is missing. "
-            "Fill it in as for the fit."
-        )
-    return values
