@@ -121,8 +121,8 @@ def _target_sentence(job: GenenetJob) -> str:
     value, low, high = (float(end) for end in job.kept("targets")["gain"])
     words = "better than" if low > 0 else "worse than" if high < 0 else "not distinguishable from"
     return (
-        f"Held-out expression of the targets: R2 {rows[PROFILER].value:.3f} by networks that change, {words} one "
-        f"network for all samples ({rows[ONE_NETWORK].value:.3f}): {value:+.3f}, 95 % interval {low:+.3f} to "
+        f"Held-out expression of the targets: R2 {rows[PROFILER].value:.3f} by networks along the modulator, {words} "
+        f"one network for all samples ({rows[ONE_NETWORK].value:.3f}): {value:+.3f}, 95 % interval {low:+.3f} to "
         f"{high:+.3f}."
     )
 
@@ -157,7 +157,8 @@ def _facts(job: GenenetJob) -> list[tuple[str, str]]:
         (
             "Kernel",
             f"{config.network.kernel}, {effective:.0f} effective samples behind the median network; penalty by "
-            f"{config.network.criterion}, {_counted(config.network.max_rounds, 'round')} of weights at most",
+            f"{config.network.criterion}, {_counted(config.network.max_rounds, 'round')} of weights at most; one network "
+            f"for all has a share of {job.profiler.pooling_:.0%} in each",
         ),
         (
             "Folds",
