@@ -157,8 +157,8 @@ def _facts(job: GenenetJob) -> list[tuple[str, str]]:
         (
             "Kernel",
             f"{config.network.kernel}, {effective:.0f} effective samples behind the median network; penalty by "
-            f"{config.network.criterion}, {_counted(config.network.max_rounds, 'round')} of weights at most; one network "
-            f"for all has a share of {job.profiler.pooling_:.0%} in each",
+            f"{config.network.criterion}, {_counted(config.network.max_rounds, 'round')} of weights at most; one "
+            f"network for all has a share of {job.profiler.pooling_:.0%} in each",
         ),
         (
             "Folds",
