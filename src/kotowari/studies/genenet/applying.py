@@ -15,7 +15,7 @@ from kotowari.studies.genenet.fitting import ESTIMATORS, contributions_of, effec
 from kotowari.studies.genenet.job import GenenetJob, open_job
 from kotowari.studies.genenet.model.trip.sparse_networks import SparseNetworks
 from kotowari.studies.genenet.network_files import write_networks
-from kotowari.studies.genenet.preparation import columns_of
+from kotowari.studies.genenet.preparation import columns_of, modulator_columns
 
 __all__ = ["apply"]
 
@@ -56,9 +56,7 @@ def apply(folder: RunFolder, table: Path, out: Path, annotations: Path | None = 
     asked = pd.Series(places, index=index) if places.ndim == 1 else pd.DataFrame(places, index=index)
     stack = job.profiler.coefficients(asked)
     write_networks(stack, out / "networks")
-    said = pd.DataFrame({"sample": index})
-    for k, column in enumerate(columns_of(axis).T):
-        said["modulator" if k == 0 else f"modulator {k + 1}"] = column
+    said = pd.DataFrame({"sample": index} | modulator_columns(axis))
     said["beyond the run's samples"] = (columns_of(places) != columns_of(axis)).any(1)
     if job.predicts:
         effects = effects_of([job.networks, stack], job.X, [job.X, X], job.config)

@@ -46,23 +46,17 @@ def may_permute_genes(job: GenenetJob) -> bool:
 
 def edges_against_chance(job: GenenetJob, progress: Progress) -> EdgePermutation:
     """Return the change of every edge against networks of permuted genes; refits that are kept are not made again."""
-    trust = job.config.trust
-    with progress.bar("Networks of permuted genes", 1 + trust.n_edge_permutations) as advance:
-        return edge_permutation(
-            job.fresh_profiler(),
-            job.X,
-            job.axis,
-            regulators=job.whole.regulators,
-            targets=job.whole.targets,
-            statistic="change",
-            n_permutations=trust.n_edge_permutations,
-            path_length=job.config.network.path_length,
-            random_state=job.seed("edge permutations"),
-            shards=job.shards("edge-permutations"),
-            workers=job.config.workers,
-            advance=advance,
-            cluster=job.cluster,
-        )
+    n_permutations = job.config.trust.n_edge_permutations
+    return job.refit(
+        "edge permutations",
+        "Networks of permuted genes",
+        1 + n_permutations,
+        progress,
+        edge_permutation,
+        statistic="change",
+        n_permutations=n_permutations,
+        path_length=job.config.network.path_length,
+    )
 
 
 def coefficients_against_constant(job: GenenetJob, progress: Progress) -> VaryingEdges | str:
@@ -72,30 +66,21 @@ def coefficients_against_constant(job: GenenetJob, progress: Progress) -> Varyin
     """
     if not job.config.trust.n_constant_refits:
         return "No networks of constant coefficients were asked for, so it is not known which coefficients change."
+    n_draws = job.config.trust.n_constant_refits
     try:
-        return _varying(job, progress)
+        return job.refit(
+            "constant coefficients",
+            "Networks of constant coefficients",
+            1 + n_draws,
+            progress,
+            varying_edges,
+            # one network drawn into all of them is constant, and would only shrink what is asked for
+            profiler=job.fresh_profiler(pooling=0.0),
+            n_draws=n_draws,
+            groups=job.samples.groups,
+        )
     except DesignError as few:
         return f"It is not known which coefficients change. {few}"
-
-
-def _varying(job: GenenetJob, progress: Progress) -> VaryingEdges:
-    trust = job.config.trust
-    with progress.bar("Networks of constant coefficients", 1 + trust.n_constant_refits) as advance:
-        return varying_edges(
-            # one network drawn into all of them is constant, and would only shrink what is asked for
-            job.fresh_profiler(pooling=0.0),
-            job.X,
-            job.axis,
-            regulators=job.whole.regulators,
-            targets=job.whole.targets,
-            n_draws=trust.n_constant_refits,
-            groups=job.samples.groups,
-            random_state=job.seed("constant coefficients"),
-            shards=job.shards("constant-coefficients"),
-            workers=job.config.workers,
-            advance=advance,
-            cluster=job.cluster,
-        )
 
 
 def permute_responses(job: GenenetJob, progress: Progress) -> None:

@@ -1,9 +1,9 @@
 """One run of the genenet study, as its stages see it: configuration, data and what earlier stages left behind."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from kotowari.core.files import read_json
 from kotowari.core.job import Job
 from kotowari.core.jobs import Arrays, load_arrays
 from kotowari.core.options import validated
+from kotowari.core.progress import Progress
 from kotowari.core.runfolder import Metric, RunFolder
 from kotowari.studies.genenet.config import Config, ResponseKind
 from kotowari.studies.genenet.data import Samples, read_inputs, read_samples
@@ -29,6 +30,8 @@ __all__ = ["OURS", "PROFILER", "SUBSPACE", "GenenetJob", "open_job"]
 OURS = "TRIP on regulatory effects (kotowari)"
 PROFILER = "NetworkProfiler (kotowari)"
 SUBSPACE = "TRIP, directions not trained (HOSVD)"
+
+FoundT = TypeVar("FoundT")
 
 
 class GenenetJob(Job[Config]):
@@ -107,6 +110,35 @@ class GenenetJob(Job[Config]):
         would rise, and hold the changes by chance too small.
         """
         return make_profiler(self.config, self.seed("networks"), **({"pooling": self.profiler.pooling_} | options))
+
+    def refit(
+        self, name: str, title: str, n_refits: int, progress: Progress, function: Callable[..., FoundT], **options: Any
+    ) -> FoundT:
+        """Refit all networks on changed tables, under a progress bar; refits that are kept are not made again.
+
+        Parameters
+        ----------
+        name
+            Of the batch: its seed and its folder.
+        title, n_refits, progress
+            What the bar says.
+        function
+            Called with an unfitted profiler, expression and modulator, and by name with all that refits of this run
+            have in common.
+        options
+            Handed on, over what is common.
+        """
+        common: dict[str, Any] = {
+            "regulators": self.whole.regulators,
+            "targets": self.whole.targets,
+            "random_state": self.seed(name),
+            "shards": self.shards(name.replace(" ", "-")),
+            "workers": self.config.workers,
+            "cluster": self.cluster,
+        }
+        profiler = options.pop("profiler", None) or self.fresh_profiler()
+        with progress.bar(title, n_refits) as advance:
+            return function(profiler, self.X, self.axis, advance=advance, **(common | options))
 
     @cached_property
     def networks(self) -> NetworkStack:

@@ -28,7 +28,9 @@ from kotowari.trust.implants import detection_limit, run_implants
 from kotowari.trust.permutation import permutation_p
 from kotowari.trust.stability import stability_check
 
-__all__ = ["judge", "verdict_arrays"]
+__all__ = ["CHANGING", "judge", "verdict_arrays"]
+
+CHANGING = "changing"
 
 _LEVEL = 0.05
 _FOUND_SHARE = 0.5  # of the planted edges among the selected ones
@@ -124,13 +126,12 @@ def _changing(job: GenenetJob) -> Check:
     smallest = float(found.p.min(initial=1.0))
     n_found = int((found.p <= _LEVEL).sum())
     words = {0: "No coefficient changes", 1: "1 coefficient changes"}.get(n_found, f"{n_found} coefficients change")
-    return Check.at_most(
-        name,
-        smallest,
-        _LEVEL,
+    verdict = (
         f"{words} along {job.modulator_name} more than any does where all are constant (family-wise p <= {_LEVEL}; "
-        f"smallest p = {smallest:.2g}). {found.sentence()}",
+        f"smallest p = {smallest:.2g})."
     )
+    job.keep(CHANGING, {"verdict": np.array(verdict)})
+    return Check.at_most(name, smallest, _LEVEL, f"{verdict} {found.sentence()}")
 
 
 def _guard_check(job: GenenetJob) -> Check:

@@ -18,7 +18,7 @@ from kotowari.studies.genenet.data import (
 )
 from kotowari.studies.genenet.model.profile.signature import SignatureScore
 
-__all__ = ["MODULATOR", "Preparation", "columns_of"]
+__all__ = ["MODULATOR", "Preparation", "columns_of", "modulator_columns"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -123,3 +123,8 @@ class Preparation:
 def columns_of(axis: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return one column a modulator, ``(sample,)`` or ``(sample, modulator) -> (sample, modulator)``."""
     return axis.reshape(len(axis), -1)
+
+
+def modulator_columns(axis: FloatArray) -> dict[str, FloatArray]:
+    """Return the columns of a table by name: modulator, and modulator 2 where there is one."""
+    return {"modulator" if k == 0 else f"modulator {k + 1}": column for k, column in enumerate(columns_of(axis).T)}

@@ -20,7 +20,7 @@ from kotowari.studies.genenet.job import GenenetJob
 from kotowari.studies.genenet.model.edges.bootstrap import bootstrap_edges
 from kotowari.studies.genenet.model.edges.selection_frequency import SelectionFrequency, selection_frequency
 from kotowari.studies.genenet.network_files import write_edge_graph, write_networks
-from kotowari.studies.genenet.preparation import columns_of
+from kotowari.studies.genenet.preparation import columns_of, modulator_columns
 from kotowari.trust.permutation import max_t_p, pooled_p, q_values, smallest_p
 
 __all__ = ["CONTRIBUTIONS", "EDGES", "export_networks", "find_reasons", "half_samples"]
@@ -62,9 +62,7 @@ def export_networks(job: GenenetJob) -> None:
     """
     stack, folder = job.networks, job.path / "networks"
     write_networks(stack, folder)
-    table = pd.DataFrame({"sample": job.X.index})
-    for k, column in enumerate(columns_of(job.axis).T):
-        table["modulator" if k == 0 else f"modulator {k + 1}"] = column
+    table = pd.DataFrame({"sample": job.X.index} | modulator_columns(job.axis))
     table["effective samples"] = np.median(job.profiler.effective_samples_, axis=1)
     write_table(job.path / "tables" / "modulator.csv", table)
     for name, row in zip(("low", "middle", "high"), shown_samples(job), strict=True):
@@ -84,24 +82,18 @@ def half_samples(job: GenenetJob, progress: Progress) -> SelectionFrequency | No
     trust = job.config.trust
     if not trust.n_subsamples:
         return None
-    with progress.bar("Networks of half samples", 2 * trust.n_subsamples) as advance:
-        return selection_frequency(
-            job.fresh_profiler(),
-            job.X,
-            job.axis,
-            regulators=job.whole.regulators,
-            targets=job.whole.targets,
-            n_pairs=trust.n_subsamples,
-            statistic="change",
-            n_top=trust.n_top,
-            path_length=job.config.network.path_length,
-            groups=job.samples.groups,
-            random_state=job.seed("half samples"),
-            shards=job.shards("half-samples"),
-            workers=job.config.workers,
-            advance=advance,
-            cluster=job.cluster,
-        )
+    return job.refit(
+        "half samples",
+        "Networks of half samples",
+        2 * trust.n_subsamples,
+        progress,
+        selection_frequency,
+        n_pairs=trust.n_subsamples,
+        statistic="change",
+        n_top=trust.n_top,
+        path_length=job.config.network.path_length,
+        groups=job.samples.groups,
+    )
 
 
 def _edge_table(job: GenenetJob, progress: Progress) -> pd.DataFrame:
@@ -165,23 +157,18 @@ def _coefficients(job: GenenetJob) -> pd.DataFrame:
 def _courses(job: GenenetJob, table: pd.DataFrame, progress: Progress) -> None:
     """Bootstrap the coefficients of the first edges along the modulator."""
     first = list(table[["regulator", "target"]].head(_COURSES).itertuples(index=False, name=None))
-    trust = job.config.trust
-    with progress.bar("Bootstraps of the courses", trust.n_bootstraps) as advance:
-        found = bootstrap_edges(
-            job.fresh_profiler(),
-            job.X,
-            job.axis,
-            regulators=job.whole.regulators,
-            targets=sorted({target for _, target in first}),
-            edges=first,
-            n_bootstraps=trust.n_bootstraps,
-            groups=job.samples.groups,
-            random_state=job.seed("bootstraps"),
-            shards=job.shards("bootstraps"),
-            workers=job.config.workers,
-            advance=advance,
-            cluster=job.cluster,
-        )
+    n_bootstraps = job.config.trust.n_bootstraps
+    found = job.refit(
+        "bootstraps",
+        "Bootstraps of the courses",
+        n_bootstraps,
+        progress,
+        bootstrap_edges,
+        targets=sorted({target for _, target in first}),
+        edges=first,
+        n_bootstraps=n_bootstraps,
+        groups=job.samples.groups,
+    )
     write_table(job.path / "tables" / "courses.csv", found.to_frame())
 
 

@@ -9,6 +9,7 @@ from kotowari.core.page import Page, Table
 from kotowari.report import write as write_report
 from kotowari.studies.genenet.figures import draw
 from kotowari.studies.genenet.job import PROFILER, GenenetJob
+from kotowari.studies.genenet.judging import CHANGING
 from kotowari.studies.genenet.pictures import pictures
 from kotowari.studies.genenet.reasons import CONTRIBUTIONS, EDGES
 from kotowari.studies.genenet.target_scores import ONE_NETWORK, TARGETS
@@ -103,11 +104,9 @@ def _edge_sentence(job: GenenetJob, chance: str, change: str) -> str:
     turning = table.sort_values("coefficient change", ascending=False, kind="stable")
     if not turning["coefficient change"].fillna(0.0).any():
         return f"The regulatory effects that vary most over the samples are {_first(table)}. {chance} {change}"
-    # the first sentence of the check is the verdict, the rest tells how it was reached
-    verdict = change.partition(" Every target was rebuilt")[0]
     return (
         f"The regulatory effects that vary most over the samples are {_first(table)}. {chance} The coefficients that "
-        f"change most along {job.modulator_name} are {_first(turning)}. {verdict}"
+        f"change most along {job.modulator_name} are {_first(turning)}. {job.kept(CHANGING)['verdict']}"
     )
 
 
